@@ -1,0 +1,108 @@
+"""A whole policy directory, read and proved: everything that `steer serve` needs to know."""
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
+
+from steer.model.policy import Experiment, Policy, PolicyTest, SteeredName
+from steer.model.records import ZoneData
+from steer.model.service import Service, Target
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """An address and port to listen on; port 0 lets the system choose."""
+
+    address: IPv4Address | IPv6Address
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.address}]:{self.port}" if self.address.version == 6 else f"{self.address}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """This nameserver: its id, and the POP in which it stands (if any)."""
+
+    id: str
+    pop: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """`threads` 0: one per processor. `user`: whom to become after binding. `udp_bytes` 512..4096."""
+
+    listen: tuple[Endpoint, ...]
+    api: Endpoint | None
+    api_token_file: Path | None = None
+    threads: int = 0
+    user: str | None = None
+    state_directory: Path | None = None  # snapshots, map cache; default: $STATE_DIRECTORY or the user's cache
+    udp_bytes: int = 1232
+    tcp_idle_s: float = 10.0
+    tcp_connections: int = 1024
+    tcp_per_prefix: int = 64
+
+
+@dataclass(frozen=True, slots=True)
+class GeodataFiles:
+    """City and ASN databases; empty: the packaged default."""
+
+    city: tuple[Path, ...] = ()
+    asn: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Zone:
+    """One zone: what is plain (`data`) and what is steered. `apex` is lower-case text without the last dot."""
+
+    apex: str
+    data: ZoneData
+    names: tuple[SteeredName, ...]
+    policies: dict[str, Policy]
+    experiments: dict[str, Experiment]
+    tests: tuple[PolicyTest, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """A policy directory as one value. `files`: every file read -> SHA-256 hex of its bytes, for the hash shown
+    and for watching; `deployment_key`: 16 bytes, the key of all shares."""
+
+    directory: Path
+    node: Node
+    server: ServerSettings
+    geodata: GeodataFiles
+    services: dict[str, Service]
+    zones: tuple[Zone, ...]
+    deployment_key: bytes
+    files: dict[Path, str] = field(default_factory=dict)
+    policy_hash: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ForcedTarget:
+    """Break-glass: `scope` is `all`, a zone's apex or a full name; `target` beats every rule until `expires_s`
+    (Unix seconds; None: until it is taken back)."""
+
+    scope: str
+    target: Target
+    reason: str
+    expires_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """A POP taken out by the operator; `service` None: in every service."""
+
+    pop: str
+    service: str | None
+    reason: str
+    expires_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Overrides:
+    """What `overrides.yaml` holds; expired lines have no effect."""
+
+    forced: tuple[ForcedTarget, ...] = ()
+    drains: tuple[Drain, ...] = ()

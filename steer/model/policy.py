@@ -1,0 +1,166 @@
+"""Policies: rules in order, what each answers, experiments, and the names that use them."""
+from dataclasses import dataclass, field
+from typing import Literal
+
+from steer.model.service import Prefix, Target
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where in the operator's files a thing stands; line and column count from 1."""
+
+    file: str = ""
+    line: int = 0
+    column: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class When:
+    """Conditions on the client (prefix, country, continent, subdivision, asn) and on the source address
+    (resolver, ecs). None: not asked. Several must all match; `negated` must not match (all of its own conditions
+    together). Country codes are ISO 3166-1 alpha-2, continents AF AN AS EU NA OC SA, subdivisions ISO 3166-2."""
+
+    prefixes: tuple[Prefix, ...] | None = None
+    countries: frozenset[str] | None = None
+    continents: frozenset[str] | None = None
+    subdivisions: frozenset[str] | None = None
+    asns: frozenset[int] | None = None
+    resolvers: tuple[Prefix, ...] | None = None
+    ecs: bool | None = None
+    negated: "When | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """Answer one named target."""
+
+    target: Target
+
+
+@dataclass(frozen=True, slots=True)
+class Geographic:
+    """Answer by distance: the nearest POPs, the nearest regions, or `auto` (anycast first, then the nearest)."""
+
+    by: Literal["nearest", "nearest-region", "auto"]
+
+
+SimpleAnswer = Fixed | Geographic
+
+
+@dataclass(frozen=True, slots=True)
+class Preference:
+    """A list of answers in order of preference; at least two."""
+
+    items: tuple[SimpleAnswer, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Weighted:
+    """Shares of units: (answer, weight); weights are whole numbers 0..1,000,000, not all 0; at most 32."""
+
+    items: tuple[tuple[SimpleAnswer, int], ...]
+
+
+Answer = Fixed | Geographic | Preference | Weighted
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """`when` None matches everyone. `identity` is unique in a deployment: `ZONE/POLICY#NUMBER`, counted from 1."""
+
+    identity: str
+    when: When | None
+    answer: Answer
+    location: Location = field(default_factory=Location, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class PopSubset:
+    """Which POPs a policy may use and how it ranks them. `bias_km` is added to the distance of a POP (negative
+    draws clients in). `count`: addresses of that many POPs in one answer, 1..8."""
+
+    only: frozenset[str] | None = None
+    excluded: frozenset[str] = frozenset()
+    max_distance_km: float | None = None
+    bias_km: tuple[tuple[str, float], ...] = ()
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class UnitLengths:
+    """The prefix lengths by which shares are hashed: ipv4 8..32, ipv6 16..64."""
+
+    ipv4_bits: int = 24
+    ipv6_bits: int = 48
+
+
+@dataclass(frozen=True, slots=True)
+class AutoSettings:
+    """Parameters of `answer: auto` (read and kept; `auto` answers anycast until evidence is built in)."""
+
+    margin_ms: float = 10.0
+    min_samples: int = 20
+    holdout: float = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Rules in order. `families`: `both` skips a target that lacks a family the service offers, `each` lets each
+    family fall to its own next candidate. `candidates`: how many ordered targets a plan keeps (1..16)."""
+
+    zone: str
+    name: str
+    rules: tuple[Rule, ...]
+    pops: PopSubset = PopSubset()
+    sticky: bool = False
+    families: Literal["both", "each"] = "both"
+    candidates: int = 4
+    unit: UnitLengths = UnitLengths()
+    auto: AutoSettings = AutoSettings()
+    location: Location = field(default_factory=Location, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One arm of an experiment: a policy of the same zone and its share of units, 0..1."""
+
+    name: str
+    policy: str
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """Shares of units to arms, in the file's order; the shares add up to 1."""
+
+    zone: str
+    name: str
+    unit: UnitLengths
+    arms: tuple[Arm, ...]
+    location: Location = field(default_factory=Location, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SteeredName:
+    """A name whose A and AAAA are decided per client. `owner` is relative to the zone as written: `www`, `@`,
+    `*`, `a.b`. Exactly one of policy and experiment is set."""
+
+    owner: str
+    service: str
+    policy: str | None
+    experiment: str | None
+    ttl_s: int
+    location: Location = field(default_factory=Location, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyTest:
+    """One line of `tests:`: this client (or resolver) asking for this name must come to this target when every
+    POP is up, but for those named in `down`."""
+
+    owner: str
+    client: Prefix | None
+    resolver: Prefix | None
+    expect: str
+    down: frozenset[str] = frozenset()
+    location: Location = field(default_factory=Location, compare=False)
