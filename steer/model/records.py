@@ -2,6 +2,7 @@
 
 Owners are absolute and lower-case; labels are raw octets, the leftmost first, without the root's empty label:
 `(b"www", b"cdn", b"example")`. Only a reader that has proved the zone makes these values."""
+
 from dataclasses import dataclass
 
 Labels = tuple[bytes, ...]
@@ -14,9 +15,9 @@ TYPE_AAAA, TYPE_SRV, TYPE_OPT, TYPE_DS, TYPE_IXFR, TYPE_AXFR, TYPE_ANY = 28, 33,
 class Rdata:
     """One record's RDATA, in the order prefix, names, suffix; 65535 octets in full at most.
 
-    `names` (0..2, lower-case) are those that a message may compress (RFC 3597 section 4): NS, CNAME and PTR have one,
-    SOA two (and 20 octets of suffix), MX one after 2 octets of prefix. Every other type, known or not, is prefix
-    alone, with any name in it in full: `Rdata(rdata.to_wire())`."""
+    `names` (0..2, lower-case) are those that a message may compress (RFC 3597 section 4): NS, CNAME and PTR
+    have one, SOA two (and 20 octets of suffix), MX one after 2 octets of prefix. Every other type, known or
+    not, is prefix alone, with any name in it in full: `Rdata(rdata.to_wire())`."""
 
     prefix: bytes = b""
     names: tuple[Labels, ...] = ()
@@ -39,8 +40,8 @@ class RRset:
 
 @dataclass(frozen=True, slots=True)
 class ZoneData:
-    """A zone's plain data: one SOA and at least one NS at the apex, no (owner, type) twice, every owner at or below the
-    apex, nothing beside a CNAME (but DNSSEC's own types), no NS or DNAME at a wildcard; class IN."""
+    """A zone's plain data, class IN: one SOA and at least one NS at the apex, no (owner, type) twice, every owner
+    at or below the apex, nothing beside a CNAME (but DNSSEC's own types), no NS or DNAME at a wildcard."""
 
     apex: Labels
     rrsets: tuple[RRset, ...]
@@ -58,8 +59,8 @@ class ArmSpec:
 
 @dataclass(frozen=True, slots=True)
 class SelectorSpec:
-    """Which policy decides: `slot`, or the arm of `experiment` (its name unique in the deployment) whose range holds
-    the hash of the unit. With an experiment there is at least one arm, `last` rises, and the final one is 2^64-1."""
+    """Which policy decides: `slot`, or the arm of `experiment` (its name unique in the deployment) whose range
+    holds the hash of the unit. Then there is at least one arm, `last` rises, and the final one is 2^64-1."""
 
     slot: int
     experiment: str | None = None
@@ -70,8 +71,8 @@ class SelectorSpec:
 
 @dataclass(frozen=True, slots=True)
 class SteeredRecord:
-    """A name of a zone whose A (`a`) and AAAA (`aaaa`) are decided per client; the zone's data holds neither of them
-    nor a CNAME at `owner`, which is no cut and not below one. The first label may be `*`.
+    """A name of a zone whose A (`a`) and AAAA (`aaaa`) are decided per client; the zone's data holds neither of
+    them nor a CNAME at `owner`, which is no cut and not below one. The first label may be `*`.
 
     `counter`: its labelled counter. `anycast_ipv4` (4 octets each) and `anycast_ipv6` (16 each) are what the
     additional section gives for it (ECS-14): not empty where `a` and `aaaa` say that the type exists."""
