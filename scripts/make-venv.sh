@@ -12,7 +12,8 @@ explain_missing_native() {
         echo "steer: cargo is missing. Install Rust 1.85 or later (https://rustup.rs) and gcc, then: make venv"
     else
         echo "steer: to see why: cargo build --release --locked --features python --manifest-path native/Cargo.toml"
-        echo "steer: it takes $(cargo --version || true) >= 1.85, gcc, and the crates of native/Cargo.lock; then: make venv"
+        echo "steer: it takes cargo >= 1.85 (here: $(cargo --version 2>/dev/null || echo one that does not run)), gcc," \
+            "and the crates of native/Cargo.lock; then: make venv"
     fi
 }
 
@@ -52,11 +53,13 @@ install() {
 
 exec 9>.venv.lock
 if command -v flock >/dev/null; then flock 9; fi
-up_to_date || install
+require_native=${STEER_REQUIRE_NATIVE:-0}
+if ! up_to_date || { [ "$require_native" = 1 ] && ! native_works; }; then
+    install
+fi
 if ! native_works; then
     explain_missing_native >&2
-    if [ "${STEER_REQUIRE_NATIVE:-0}" = 1 ]; then
-        rm -f "$stamp"
+    if [ "$require_native" = 1 ]; then
         echo "steer: STEER_REQUIRE_NATIVE=1, so this is an error" >&2
         exit 1
     fi
