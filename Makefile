@@ -55,7 +55,7 @@ bench-short: venv ## the same in a minute or two, to see that it runs; its figur
 	$(BIN)/python -m bench --short $(BENCH_ARGS)
 
 fuzz: ## each fuzz target of native/fuzz for FUZZ_SECONDS (cargo-fuzz and a nightly toolchain)
-	@cd native && for target in $$(cargo +nightly fuzz list); do \
+	@cd native && targets=$$(cargo +nightly fuzz list) && for target in $${targets:?native/fuzz has no target}; do \
 		echo "fuzz: $$target for $(FUZZ_SECONDS) s"; \
 		cargo +nightly fuzz run "$$target" -- -max_total_time=$(FUZZ_SECONDS) || exit 1; \
 	done
