@@ -25,17 +25,19 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class StatusReport:
-    """What one status answer said for one service."""
+    """What one status answer said for one service. `note`: what of it was refused and so left out, or ''."""
 
     status: Literal["up", "degraded", "drain", "down"]
     load: Load | None = None
     sequence: int | None = None
     time_s: float | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """The outcome of one poll of one POP for one service: a report, or why there is none (`silence`)."""
+    """The outcome of one poll of one POP for one service: a report, or why there is none (`silence`).
+    `at_s`: when the poll began, Unix seconds."""
 
     service: str
     pop: str
@@ -47,8 +49,8 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class PopHealth:
-    """A POP's judged state for one service. `changing`: it may be about to change, so TTLs are short. `reason`: one
-    sentence for people. `since_s`: when the state began; `seen_s`: last report (0: never)."""
+    """A POP's judged state for one service. `changing`: it may be about to change, so TTLs are short.
+    `reason`: one sentence for people. `since_s`: when the state began; `seen_s`: last report (0: never)."""
 
     state: PopState
     reason: str
