@@ -1,0 +1,369 @@
+"""The store: what a server needs to come up again after a kill at any moment.
+
+Under the state directory:
+
+    deployments/00000012/   one of the last ten: `files/` holds copies of every file that was read, at their
+                            absolute paths below it (so that relative references still resolve), `manifest`
+                            their SHA-256
+    current                 the number of the deployment that served last
+    overrides               the break-glass lines in force
+    states                  the POPs' last states
+    maps/                   the map cache, which the maps' builder writes
+
+Every write goes to a new name, is fsynced, renamed, and the directory fsynced. `manifest`, `current`,
+`overrides` and `states` are sealed: their first line carries the SHA-256 of the rest. What is torn or changed
+counts as absent, and the one before it is taken. Time is an argument. Only the owner can read the copies.
+"""
+
+import fcntl
+import hashlib
+import json
+import math
+import os
+import re
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from steer.errors import Fault, Refused
+from steer.model.status import Load, PopHealth, PopState
+
+KEPT_DEPLOYMENTS = 10
+SEAL = b"# steer sealed sha256:"  # a YAML comment too, so that a sealed overrides file stays readable
+MAP_NAME = re.compile(r"^([0-9a-f]{32})\b")  # a map's file name starts with its identity
+STATES_BYTES_MAX = 64 << 20
+
+States = dict[tuple[str, str], PopHealth]
+
+
+class Disk:
+    """The writes that the store makes, one method each, so that a test can stop the world at any of them."""
+
+    def write(self, path: Path, data: bytes) -> None:
+        """A new file with these bytes, on the disk when this returns; its name only after `sync`."""
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            rest = memoryview(data)
+            while rest:
+                rest = rest[os.write(descriptor, rest) :]
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def link(self, path: Path, target: Path) -> None:
+        """A symbolic link at `path` to `target`."""
+        path.symlink_to(target)
+
+    def rename(self, source: Path, target: Path) -> None:
+        """`source` takes the place of `target` at once."""
+        source.rename(target)
+
+    def sync(self, directory: Path) -> None:
+        """Names made, renamed and removed in `directory` are on the disk when this returns."""
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def remove(self, path: Path) -> None:
+        """Remove a file, or a directory with all in it."""
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDeployment:
+    """A deployment in the store, whole. `directory`: the copy to read as a policy directory."""
+
+    number: int
+    policy_hash: str
+    map_identity: bytes
+    saved_s: float
+    directory: Path
+
+
+@dataclass(frozen=True, slots=True)
+class SavedStates:
+    """The POPs' states as (service, POP) -> health, as they were at `saved_s` (Unix seconds)."""
+
+    saved_s: float
+    states: States
+
+
+@dataclass(slots=True)
+class Store:
+    """One server's store; `open_store` makes it. `lock`: the descriptor that keeps a second server out."""
+
+    directory: Path
+    disk: Disk = field(default_factory=Disk)
+    lock: int = -1
+
+    @property
+    def maps(self) -> Path:
+        """The directory of the map cache."""
+        return self.directory / "maps"
+
+    def close(self) -> None:
+        """Let another server take the store."""
+        if self.lock >= 0:
+            os.close(self.lock)
+            self.lock = -1
+
+    # --- deployments ---
+
+    def save_deployment(
+        self,
+        directory: Path,
+        contents: Mapping[Path, bytes],
+        outside: Iterable[Path],
+        policy_hash: str,
+        map_identity: bytes,
+        now_s: float,
+    ) -> StoredDeployment:
+        """Keep a deployment that serves, and make it the current one; older ones than the last ten go.
+
+        `directory`: the policy directory; `contents`: bytes of every file read, by absolute path; `outside`:
+        absolute paths of large or secret files that the deployment names (geodata, tokens): these become links,
+        not copies. What is the same as the current one already is not written again."""
+        current = self.current()
+        if current and (current.policy_hash, current.map_identity) == (policy_hash, map_identity):
+            return current
+        number = max(self._numbers(), default=0) + 1
+        root = self.directory / "deployments"
+        new = root / f".new-{number:08d}"
+        self.disk.remove(new)
+        made = {new}
+        for path, data in sorted(contents.items()):
+            copy = _below(new / "files", path)
+            made.update(_make_directories(copy.parent, new))
+            self.disk.write(copy, data)
+        for path in sorted(set(outside) - set(contents)):
+            link = _below(new / "files", path)
+            made.update(_make_directories(link.parent, new))
+            self.disk.link(link, path)
+        manifest = {
+            "policy_hash": policy_hash,
+            "map_identity": map_identity.hex(),
+            "saved_s": now_s,
+            "directory": str(directory),
+            "sha256": {
+                str(path): hashlib.sha256(data).hexdigest() for path, data in sorted(contents.items())
+            },
+        }
+        self.disk.write(new / "manifest", _seal(_json(manifest)))
+        for made_directory in sorted(made, reverse=True):
+            self.disk.sync(made_directory)
+        self.disk.rename(new, root / f"{number:08d}")
+        self.disk.sync(root)
+        self._replace("current", _json({"number": number}))
+        self._forget_old(number)
+        stored = self._read_deployment(number)
+        assert stored is not None, "what was just written and synced reads back"
+        return stored
+
+    def current(self) -> StoredDeployment | None:
+        """The deployment that served last; where that is torn, the newest whole one before it, if any."""
+        pointer = self._read_json("current")
+        number = pointer.get("number")
+        candidates = sorted(self._numbers(), reverse=True)
+        if isinstance(number, int):
+            candidates = [
+                number,
+                *(n for n in candidates if n < number),
+                *(n for n in candidates if n > number),
+            ]
+        return next((found for n in candidates if (found := self._read_deployment(n))), None)
+
+    def history(self) -> tuple[StoredDeployment, ...]:
+        """Every whole deployment in the store, the newest first."""
+        found = (self._read_deployment(number) for number in sorted(self._numbers(), reverse=True))
+        return tuple(deployment for deployment in found if deployment)
+
+    def remove_unused_maps(self, keep: Iterable[bytes]) -> list[str]:
+        """Remove maps that neither a stored deployment nor `keep` (identities) names; returns their names."""
+        kept = {identity.hex() for identity in keep} | {
+            stored.map_identity.hex() for stored in self.history()
+        }
+        removed = []
+        for path in sorted(self.maps.iterdir()):
+            named = MAP_NAME.match(path.name)
+            if named and named[1] not in kept:
+                self.disk.remove(path)
+                removed.append(path.name)
+        return removed
+
+    # --- overrides and states ---
+
+    def save_overrides(self, data: bytes) -> None:
+        """Keep the bytes of the overrides file in force (empty: there is none)."""
+        if self.overrides() != data:
+            self._replace("overrides", data)
+
+    def overrides(self) -> bytes:
+        """The overrides file last in force; empty if there is none or it is torn."""
+        return self._read("overrides") or b""
+
+    @property
+    def overrides_path(self) -> Path:
+        """Where that file lies, to be read as an overrides file; whole only if `overrides()` is not empty."""
+        return self.directory / "overrides"
+
+    def save_states(self, states: Mapping[tuple[str, str], PopHealth], now_s: float) -> None:
+        """Keep the POPs' states. The caller does this at most every 10 s: each costs an fsync."""
+        rows = [_state_row(service, pop, health) for (service, pop), health in sorted(states.items())]
+        self._replace("states", _json({"saved_s": now_s, "states": rows}))
+
+    def states(self) -> SavedStates | None:
+        """The POPs' last states; None if there are none, or they are torn or of another version."""
+        try:
+            found = self._read_json("states")
+            rows = dict(_read_state_row(row) for row in found["states"])
+            return SavedStates(float(found["saved_s"]), rows)
+        except (KeyError, TypeError, ValueError):
+            return None
+
+    # --- helpers ---
+
+    def _numbers(self) -> list[int]:
+        names = (path.name for path in (self.directory / "deployments").iterdir())
+        return [int(name) for name in names if name.isdecimal()]
+
+    def _read_deployment(self, number: int) -> StoredDeployment | None:
+        """The deployment of this number if it is whole, every copy's bytes included."""
+        directory = self.directory / "deployments" / f"{number:08d}"
+        try:
+            manifest = json.loads(_unseal((directory / "manifest").read_bytes()))
+            for path, sha256 in manifest["sha256"].items():
+                data = _below(directory / "files", Path(path)).read_bytes()
+                if hashlib.sha256(data).hexdigest() != sha256:
+                    return None
+            return StoredDeployment(
+                number,
+                str(manifest["policy_hash"]),
+                bytes.fromhex(manifest["map_identity"]),
+                float(manifest["saved_s"]),
+                _below(directory / "files", Path(manifest["directory"])),
+            )
+        except (OSError, KeyError, TypeError, ValueError, AttributeError):
+            return None
+
+    def _forget_old(self, current: int) -> None:
+        for number in sorted(self._numbers(), reverse=True)[KEPT_DEPLOYMENTS:]:
+            if number != current:
+                self.disk.remove(self.directory / "deployments" / f"{number:08d}")
+
+    def _replace(self, name: str, data: bytes) -> None:
+        new = self.directory / f".new-{name}"
+        self.disk.write(new, _seal(data))
+        self.disk.rename(new, self.directory / name)
+        self.disk.sync(self.directory)
+
+    def _read(self, name: str) -> bytes | None:
+        """What is sealed under this name; None where it is absent or torn."""
+        try:
+            path = self.directory / name
+            return _unseal(path.read_bytes()) if path.stat().st_size <= STATES_BYTES_MAX else None
+        except (OSError, ValueError):
+            return None
+
+    def _read_json(self, name: str) -> dict[str, Any]:
+        """What is sealed under this name, as a JSON object; empty where it is absent or torn."""
+        try:
+            found = json.loads(self._read(name) or b"{}")
+        except ValueError:
+            return {}
+        return found if isinstance(found, dict) else {}
+
+
+def open_store(directory: Path, disk: Disk | None = None) -> Store:
+    """Open or make the store for one server; what a kill left half done is cleared away.
+
+    Raises Refused where the directory cannot be made or written, or another server holds it."""
+    disk = disk or Disk()
+    try:
+        for made in (directory, directory / "deployments", directory / "maps"):
+            made.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        fix = "make it writable for the server's user, or name another under `server: state:`"
+        raise Refused(
+            [Fault(str(directory), 0, 0, f"the state directory cannot be used: {error.strerror}", fix)]
+        ) from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(lock)
+        fix = "stop that server, or give this one a state directory of its own"
+        raise Refused(
+            [Fault(str(directory), 0, 0, "another steer server uses this state directory", fix)]
+        ) from error
+    for left in (*directory.glob(".new-*"), *(directory / "deployments").glob(".new-*")):
+        disk.remove(left)
+    return Store(directory, disk, lock)
+
+
+def _seal(data: bytes) -> bytes:
+    return SEAL + hashlib.sha256(data).hexdigest().encode() + b"\n" + data
+
+
+def _unseal(sealed: bytes) -> bytes:
+    """What was sealed; ValueError if it is not whole."""
+    line, newline, data = sealed.partition(b"\n")
+    if not newline or line != SEAL + hashlib.sha256(data).hexdigest().encode():
+        raise ValueError("torn")
+    return data
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, indent=1).encode() + b"\n"
+
+
+def _below(root: Path, path: Path) -> Path:
+    """`path` (absolute) as if `root` were the root of the file system; never outside `root`."""
+    if not path.is_absolute() or ".." in path.parts:
+        raise ValueError(f"{path} is not a plain absolute path")
+    return root.joinpath(*path.parts[1:])
+
+
+def _make_directories(directory: Path, top: Path) -> set[Path]:
+    """Make `directory`; returns it and all its parents up to `top`."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return {directory, *(parent for parent in directory.parents if parent.is_relative_to(top))}
+
+
+def _state_row(service: str, pop: str, health: PopHealth) -> dict[str, object]:
+    load = health.load
+    return {
+        "service": service,
+        "pop": pop,
+        "state": health.state.value,
+        "reason": health.reason,
+        "since_s": health.since_s,
+        "seen_s": health.seen_s,
+        "changing": health.changing,
+        "load": [load.current, load.target, load.max] if load else None,
+        "load_at_s": health.load_at_s,
+    }
+
+
+def _read_state_row(row: dict[str, Any]) -> tuple[tuple[str, str], PopHealth]:
+    """One row of `states`; KeyError, TypeError or ValueError where it is not one."""
+    numbers = {key: float(row[key]) for key in ("since_s", "seen_s", "load_at_s")}
+    if not all(map(math.isfinite, numbers.values())):
+        raise ValueError("not finite")
+    load = row["load"]
+    health = PopHealth(
+        state=PopState(row["state"]),
+        reason=str(row["reason"]),
+        since_s=numbers["since_s"],
+        seen_s=numbers["seen_s"],
+        changing=row["changing"] is True,
+        load=Load(*map(float, load)) if isinstance(load, list) else None,
+        load_at_s=numbers["load_at_s"],
+    )
+    return (str(row["service"]), str(row["pop"])), health
