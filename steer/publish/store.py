@@ -128,8 +128,8 @@ class Store:
         """Keep a deployment that serves, and make it the current one; older ones than the last ten go.
 
         `directory`: the policy directory; `contents`: bytes of every file read, by absolute path; `outside`:
-        absolute paths of large or secret files that the deployment names (geodata, tokens): these become links,
-        not copies. What is the same as the current one already is not written again."""
+        absolute paths of large or secret files that the deployment names (geodata, tokens): these become
+        links, not copies. What is the same as the current one already is not written again."""
         current = self.current()
         if current and (current.policy_hash, current.map_identity) == (policy_hash, map_identity):
             return current

@@ -1,6 +1,7 @@
 """The store survives a kill at every write: real files, and a child process that ends without clean-up."""
 
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -224,19 +225,20 @@ def killed_at(directory: Path, step: int, halfway: bool) -> bool:
 
 @pytest.mark.parametrize("halfway", [False, True])
 def test_a_kill_at_any_write_loses_nothing(tmp_path: Path, halfway: bool) -> None:
+    store = open_store(tmp_path / "before")
+    for number in range(1, 12):
+        save(store, number)  # so that the twelfth also removes an old one
+    store.save_states({("web", "fra"): health(PopState.UP, since_s=11.0)}, 11.0)
+    store.save_overrides(b"eleven: 11\n")
+    store.close()
     steps = 0
     seen = set()
     while True:
         directory = tmp_path / f"state-{steps}"
-        store = open_store(directory)
-        for number in range(1, 12):
-            save(store, number)  # so that the twelfth also removes an old one
-        store.save_states({("web", "fra"): health(PopState.UP, since_s=11.0)}, 11.0)
-        store.save_overrides(b"eleven: 11\n")
-        store.close()
+        shutil.copytree(store.directory, directory, symlinks=True)
         killed = killed_at(directory, steps, halfway)
-        store = open_store(directory)
-        current, states, overrides = store.current(), store.states(), store.overrides()
+        again = open_store(directory)
+        current, states, overrides = again.current(), again.states(), again.overrides()
         assert current is not None
         assert states is not None
         assert current.policy_hash in ("policy-11", "policy-12")
@@ -245,11 +247,11 @@ def test_a_kill_at_any_write_loses_nothing(tmp_path: Path, halfway: bool) -> Non
         assert overrides in (b"eleven: 11\n", b"twelve: 12\n")
         assert not list(directory.rglob(".new-*"))
         seen.add((current.policy_hash, states.saved_s, overrides))
-        save(store, 13)  # and the store goes on
-        after = store.current()
+        save(again, 13)  # and the store goes on
+        after = again.current()
         assert after is not None
         assert after.policy_hash == "policy-13"
-        store.close()
+        again.close()
         if not killed:
             break
         steps += 1
