@@ -22,7 +22,7 @@ RUN useradd --system --uid 5353 --user-group --no-create-home --home-dir /var/li
     && install -d -o steer -g steer /var/lib/steer /var/cache/steer
 COPY --from=build /opt/steer /opt/steer
 ENV PATH=/opt/steer/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \
-    XDG_CACHE_HOME=/var/cache/steer XDG_STATE_HOME=/var/lib/steer
+    XDG_CACHE_HOME=/var/cache/steer STATE_DIRECTORY=/var/lib/steer
 # Port 53 needs no privilege here: Docker and Podman set net.ipv4.ip_unprivileged_port_start=0 in a container's own
 # network; elsewhere (host network, some Kubernetes) give CAP_NET_BIND_SERVICE or listen on a high port.
 USER steer
