@@ -40,8 +40,9 @@ class RRset:
 
 @dataclass(frozen=True, slots=True)
 class ZoneData:
-    """A zone's plain data, class IN: one SOA and at least one NS at the apex, no (owner, type) twice, every owner
-    at or below the apex, nothing beside a CNAME (but DNSSEC's own types), no NS or DNAME at a wildcard."""
+    """A zone's plain data, class IN: one SOA and at least one NS at the apex, no (owner, type) twice, every
+    owner at or below the apex, one record in a CNAME rrset and nothing beside it (but DNSSEC's own types), no
+    NS or DNAME at a wildcard."""
 
     apex: Labels
     rrsets: tuple[RRset, ...]
@@ -59,7 +60,7 @@ class ArmSpec:
 
 @dataclass(frozen=True, slots=True)
 class SelectorSpec:
-    """Which policy decides: `slot`, or the arm of `experiment` (its name unique in the deployment) whose range
+    """Which policy decides: `slot`, or the arm of `experiment` (a name unique in the deployment) whose range
     holds the hash of the unit. Then there is at least one arm, `last` rises, and the final one is 2^64-1."""
 
     slot: int
@@ -71,8 +72,8 @@ class SelectorSpec:
 
 @dataclass(frozen=True, slots=True)
 class SteeredRecord:
-    """A name of a zone whose A (`a`) and AAAA (`aaaa`) are decided per client; the zone's data holds neither of
-    them nor a CNAME at `owner`, which is no cut and not below one. The first label may be `*`.
+    """A name of a zone whose A (`a`) and AAAA (`aaaa`) are decided per client; the zone's data holds neither
+    of them nor a CNAME at `owner`, which is no cut and not below one. The first label may be `*`.
 
     `counter`: its labelled counter. `anycast_ipv4` (4 octets each) and `anycast_ipv6` (16 each) are what the
     additional section gives for it (ECS-14): not empty where `a` and `aaaa` say that the type exists."""
