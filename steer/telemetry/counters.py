@@ -2,19 +2,38 @@
 
 The native module has the same list; a test compares the two. Labelled counters (per rule, target, name and
 arm) are a flat array whose indices a `Registry` hands out for the life of the process."""
+
 from dataclasses import dataclass, field
 from typing import Final
 
 COUNTERS: Final = (
-    "queries_udp", "queries_tcp",
-    "dropped_short", "dropped_response",
-    "answers_noerror", "answers_formerr", "answers_servfail", "answers_nxdomain", "answers_notimp", "answers_refused",
+    "queries_udp",
+    "queries_tcp",
+    "dropped_short",
+    "dropped_response",
+    "answers_noerror",
+    "answers_formerr",
+    "answers_servfail",
+    "answers_nxdomain",
+    "answers_notimp",
+    "answers_refused",
     "answers_badvers",
-    "answers_steered", "answers_forced", "answers_nodata", "answers_referral", "answers_truncated",
-    "ecs_queries", "ecs_used", "ecs_special", "ecs_malformed",
-    "bytes_in", "bytes_out",
-    "tcp_connections", "tcp_refused", "tcp_timeouts",
-    "send_errors", "receive_errors",
+    "answers_steered",
+    "answers_forced",
+    "answers_nodata",
+    "answers_referral",
+    "answers_truncated",
+    "ecs_queries",
+    "ecs_used",
+    "ecs_special",
+    "ecs_malformed",
+    "bytes_in",
+    "bytes_out",
+    "tcp_connections",
+    "tcp_refused",
+    "tcp_timeouts",
+    "send_errors",
+    "receive_errors",
 )
 LABELLED_COUNT: Final = 65536  # indices 0 to 65535; 0 counts what found no place
 
