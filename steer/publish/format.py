@@ -126,7 +126,7 @@ PLAN = np.dtype([
     ("geographic", "<u4"), ("alternative_offset", "<u4"), ("alternative_count", "<u2"),
     ("unit4_bits", "u1"), ("unit6_bits", "u1"), ("service", "<u4"),
 ])
-PLAN_STICKY, PLAN_EACH_FAMILY, PLAN_NO_FALLBACK, PLAN_CATCHMENT_LAST = 1, 2, 4, 8
+PLAN_STICKY, PLAN_EACH_FAMILY, PLAN_NO_FALLBACK = 1, 2, 4
 PLAN_ALTERNATIVE = np.dtype([("weight", "<u4"), ("plan", "<u4"), ("target", "<i4")])
 
 CHOICE = np.dtype([

@@ -1,0 +1,116 @@
+"""Every target of a deployment, numbered once; and the rankings of POPs and regions by distance. Pure."""
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from steer.decide.distance import Ranking, Sites, rank
+from steer.model.networks import Places
+from steer.model.policy import Policy
+from steer.model.service import Addresses, Pop, Service, Target
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """Services by name; in each anycast, then regions, then POPs. `index`: (service, target) -> number."""
+
+    services: tuple[Service, ...]
+    targets: tuple[tuple[str, Target], ...]
+    index: dict[tuple[str, Target], int]
+
+    @classmethod
+    def of(cls, services: dict[str, Service]) -> "Catalogue":
+        """Number the targets of a deployment's services."""
+        ordered = tuple(services[name] for name in sorted(services))
+        targets = tuple((service.name, target) for service in ordered for target in service.targets())
+        return cls(ordered, targets, {target: number for number, target in enumerate(targets)})
+
+    def service_index(self, name: str) -> int:
+        """The service's number."""
+        return next(number for number, service in enumerate(self.services) if service.name == name)
+
+
+@dataclass(frozen=True, slots=True)
+class RankingRequest:
+    """What a ranking depends on; equal requests share one. `excluded`: POP names already tried."""
+
+    service: str
+    by: str
+    keep: int
+    excluded: frozenset[str]
+    policy_pops: object
+    families: str
+
+
+@dataclass(slots=True)
+class Rankings:
+    """Rankings over all places, computed once per distinct request. Columns are target numbers.
+
+    A `nearest` ranking keeps `keep` POPs and then the region of the first (-1 where it has none); a
+    `nearest-region` ranking keeps `keep` regions, each as far as its nearest POP."""
+
+    catalogue: Catalogue
+    places: Places
+    _known: dict[RankingRequest, Ranking] = field(default_factory=dict)
+
+    def nearest(self, service: Service, policy: Policy, excluded: frozenset[str]) -> Ranking:
+        """POPs by distance."""
+        request = RankingRequest(service.name, "nearest", policy.candidates, excluded, policy.pops, policy.families)
+        if request not in self._known:
+            pops = usable_pops(service, policy, excluded)
+            sites = self._sites(service, policy, pops)
+            found = rank(self.places.latitude_deg, self.places.longitude_deg, sites, policy.candidates,
+                         policy.pops.max_distance_km)
+            self._known[request] = self._with_region(found, service, policy)
+        return self._known[request]
+
+    def nearest_region(self, service: Service, policy: Policy) -> Ranking:
+        """Regions by the distance of their nearest POP."""
+        request = RankingRequest(service.name, "region", policy.candidates, frozenset(), policy.pops, policy.families)
+        if request not in self._known:
+            regions = [name for name, addresses in sorted(service.regions.items())
+                       if usable_addresses(addresses, service, policy)]
+            pops = [pop for pop in usable_pops(service, policy, frozenset(), regional=True) if pop.region in regions]
+            regions = sorted({pop.region for pop in pops if pop.region is not None})
+            sites = self._sites(service, policy, pops)
+            grouped = Sites(
+                sites.latitude_deg, sites.longitude_deg, sites.bias_km,
+                np.array([regions.index(pop.region or "") for pop in pops], dtype=np.int64),
+                np.array([self.catalogue.index[service.name, Target("region", name)] for name in regions],
+                         dtype=np.int32))
+            self._known[request] = rank(self.places.latitude_deg, self.places.longitude_deg, grouped,
+                                        policy.candidates, policy.pops.max_distance_km)
+        return self._known[request]
+
+    def _sites(self, service: Service, policy: Policy, pops: list[Pop]) -> Sites:
+        bias = dict(policy.pops.bias_km)
+        return Sites(
+            np.array([pop.latitude_deg for pop in pops], dtype=np.float64),
+            np.array([pop.longitude_deg for pop in pops], dtype=np.float64),
+            np.array([bias.get(pop.name, 0.0) for pop in pops], dtype=np.float64),
+            np.arange(len(pops)),
+            np.array([self.catalogue.index[service.name, Target("pop", pop.name)] for pop in pops], dtype=np.int32))
+
+    def _with_region(self, found: Ranking, service: Service, policy: Policy) -> Ranking:
+        region_of = np.full(len(self.catalogue.targets) + 1, -1, dtype=np.int32)  # last: of no target
+        for pop in service.pops.values():
+            if pop.region is not None and usable_addresses(service.regions[pop.region], service, policy):
+                region_of[self.catalogue.index[service.name, Target("pop", pop.name)]] = (
+                    self.catalogue.index[service.name, Target("region", pop.region)])
+        return Ranking(np.column_stack([found.rows, region_of[found.rows[:, 0]]]), found.row_of_place)
+
+
+def usable_pops(service: Service, policy: Policy, excluded: frozenset[str], *, regional: bool = False) -> list[Pop]:
+    """The POPs that a policy's geographic answers may give, by name. `regional`: a POP stands for its region, so its own
+    addresses do not matter."""
+    return [pop for name, pop in sorted(service.pops.items())
+            if (policy.pops.only is None or name in policy.pops.only)
+            and name not in policy.pops.excluded and name not in excluded
+            and (regional or usable_addresses(pop.addresses, service, policy))]
+
+
+def usable_addresses(addresses: Addresses, service: Service, policy: Policy) -> bool:
+    """With `families: both` a target must have every family that the service offers; with `each`, any."""
+    has = (bool(addresses.ipv4), bool(addresses.ipv6))
+    offered = (bool(service.anycast.ipv4), bool(service.anycast.ipv6))
+    pairs = [mine for mine, theirs in zip(has, offered, strict=True) if theirs]
+    return all(pairs) if policy.families == "both" else any(pairs)

@@ -1,0 +1,109 @@
+"""Distances on the sphere and the ranking of POPs or regions by them. Pure NumPy.
+
+Great-circle distance on a sphere of the Earth's mean radius, as haversine gives; chords come from unit
+vectors, so that many places and POPs are one matrix product."""
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from steer.decide.rows import intern_rows
+
+EARTH_RADIUS_KM = 6371.0088  # mean radius R1, IUGG
+RTT_BASE_MS = 5.0  # default model of an RTT from distance, until it is fitted to measurements
+RTT_MS_PER_KM = 0.0125
+_CHUNK = 16384  # places at a time: bounds the matrix to some 40 MB at 300 POPs
+_SPARE = 8  # candidates beyond K that are sorted exactly, so that ties fall to the earlier name
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """`rows`, shape (r, k): the best k columns of each distinct order, best first, -1 pads; row 0 is all -1.
+    `row_of_place`, shape (places + 1,): each place's row; the last entry is for the unknown place."""
+
+    rows: NDArray[np.int32]
+    row_of_place: NDArray[np.int32]
+
+
+def distances_km(latitude_deg: NDArray[np.float64], longitude_deg: NDArray[np.float64],
+                 site_latitude_deg: NDArray[np.float64], site_longitude_deg: NDArray[np.float64],
+                 ) -> NDArray[np.float64]:
+    """Great-circle distances, shape (places, sites); NaN where a place is unknown."""
+    chords = 2.0 - 2.0 * (unit_vectors(latitude_deg, longitude_deg)
+                          @ unit_vectors(site_latitude_deg, site_longitude_deg).T)
+    half = np.sqrt(np.clip(chords, 0.0, 4.0)) / 2.0
+    distance: NDArray[np.float64] = 2.0 * EARTH_RADIUS_KM * np.arcsin(half)
+    return distance
+
+
+def unit_vectors(latitude_deg: NDArray[np.float64], longitude_deg: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Points on the unit sphere, shape (n, 3)."""
+    latitude, longitude = np.radians(latitude_deg), np.radians(longitude_deg)
+    return np.stack([np.cos(latitude) * np.cos(longitude), np.cos(latitude) * np.sin(longitude),
+                     np.sin(latitude)], axis=1)
+
+
+def expected_rtt_ms(distance_km: float) -> float:
+    """The default model: 5 ms + 0.0125 ms/km."""
+    return RTT_BASE_MS + RTT_MS_PER_KM * distance_km
+
+
+@dataclass(frozen=True, slots=True)
+class Sites:
+    """What is ranked, one column each: coordinates in degrees, `bias_km` added to the distance, `column` the
+    number reported, `group` (several sites of one group count once, by their nearest; equal to the position
+    where there are no groups)."""
+
+    latitude_deg: NDArray[np.float64]
+    longitude_deg: NDArray[np.float64]
+    bias_km: NDArray[np.float64]
+    group: NDArray[np.int64]
+    column: NDArray[np.int32]  # one per group
+
+
+def rank(latitude_deg: NDArray[np.float64], longitude_deg: NDArray[np.float64], sites: Sites, keep: int,
+         max_distance_km: float | None) -> Ranking:
+    """Order the groups of sites for every place by distance plus bias, nearest first, ties to the earlier group.
+
+    Sites beyond `max_distance_km` (true distance) and unknown places (NaN) are left out."""
+    width = min(keep, len(sites.column))
+    if width == 0:
+        return Ranking(np.full((1, max(1, keep)), -1, dtype=np.int32), np.zeros(len(latitude_deg) + 1, dtype=np.int32))
+    coordinates, sample = intern_rows([_bits(latitude_deg), _bits(longitude_deg)])
+    best = np.full((len(sample), keep), -1, dtype=np.int32)
+    for begin in range(0, len(sample), _CHUNK):
+        chunk = sample[begin : begin + _CHUNK]
+        distance = distances_km(latitude_deg[chunk], longitude_deg[chunk], sites.latitude_deg, sites.longitude_deg)
+        best[begin : begin + len(chunk), :width] = _best(distance, sites, width, max_distance_km)
+    nothing = np.full((1, keep), -1, dtype=np.int32)
+    table = np.concatenate([nothing, best])
+    ids, first = intern_rows([table[:, column] for column in range(keep)])
+    rows = table[first]  # all -1 packs to the least code, so it is row 0
+    return Ranking(rows, np.append(ids[1:][coordinates], 0).astype(np.int32))
+
+
+def _best(distance: NDArray[np.float64], sites: Sites, width: int, max_distance_km: float | None) -> NDArray[np.int32]:
+    cost = distance + sites.bias_km
+    cost[np.isnan(cost)] = np.inf
+    if max_distance_km is not None:
+        cost[distance > max_distance_km] = np.inf
+    if not np.array_equal(sites.group, np.arange(cost.shape[1])):
+        order = np.argsort(sites.group, kind="stable")
+        bounds = np.flatnonzero(np.diff(sites.group[order], prepend=-1))
+        cost = np.minimum.reduceat(cost[:, order], bounds, axis=1)
+    if width + _SPARE < cost.shape[1]:
+        candidates = np.sort(np.argpartition(cost, width + _SPARE, axis=1)[:, : width + _SPARE], axis=1)
+    else:
+        candidates = np.broadcast_to(np.arange(cost.shape[1]), cost.shape)
+    chosen_cost = np.take_along_axis(cost, candidates, axis=1)
+    order = np.argsort(chosen_cost, axis=1, kind="stable")[:, :width]
+    columns = sites.column[np.take_along_axis(candidates, order, axis=1)]
+    reachable = np.take_along_axis(chosen_cost, order, axis=1) < np.inf
+    best: NDArray[np.int32] = np.where(reachable, columns, -1).astype(np.int32)
+    return best
+
+
+def _bits(values: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Coordinates in units of 1e-6 degrees (0.1 m), so that they can be interned; unknown: a value of its own."""
+    scaled = np.where(np.isnan(values), 1e9, np.round(values * 1e6))
+    return scaled.astype(np.int64)

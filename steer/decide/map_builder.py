@@ -1,0 +1,172 @@
+"""From a deployment and geodata to the whole map: atoms, plans, classes, partitions, tries. Pure NumPy.
+
+Each step says what it does through `progress`, since the whole takes up to a minute on full city data."""
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from steer.decide.address_space import Keys, aligned_blocks, block_lengths, run_heads
+from steer.decide.catalogue import Catalogue, Rankings
+from steer.decide.conditions import Atoms, named_asns, named_lists
+from steer.decide.plans import PlanBuilder
+from steer.decide.rows import intern_rows
+from steer.decide.segments import (
+    NOT_SPECIAL,
+    Geography,
+    Named,
+    Overlay,
+    Segments,
+    concatenated_groups,
+    named_catchments,
+    overlay,
+    segments,
+)
+from steer.decide.trie import FamilyTrie, build_trie
+from steer.decide.views import ViewTable, policy_of, view_table
+from steer.model.deployment import Deployment
+from steer.model.map import BuiltMap, PlanTable, Trie
+from steer.model.networks import FAMILIES, Family, Places
+
+SPECIAL = 0x8000_0000  # class of a special-purpose block: the resolver's address decides
+_DENSE = 1 << 27  # codes below this are interned through a table rather than by sorting
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Coded:
+    """One family's segments as (start, code): atoms as their number, special blocks as -1 - block."""
+
+    starts: Keys
+    code: NDArray[np.int32]
+
+
+def build_map(deployment: Deployment, geography: Callable[[Family], Geography], places: Places,
+              progress: Progress) -> BuiltMap:
+    """The map of a deployment. `geography` is asked once per family and its value let go, so that only one
+    family's networks are in memory; their place rows are rows of `places`."""
+    catalogue = Catalogue.of(deployment.services)
+    table = view_table(deployment)
+    named = _named(table, catalogue)
+    overlays = {family: overlay(family, named) for family in FAMILIES}
+    atoms, coded = _atoms(named, overlays, geography, places, progress)
+    progress(f"{len(atoms):,} kinds of client; ranking POPs for {len(table.programs)} partitions")
+    plans, plan_of_atom = _plans(deployment, table, catalogue, atoms)
+    progress(f"{len(plans):,} plans; merging address space")
+    classes, sample = intern_rows([plan_of_atom[:, column] for column in range(plan_of_atom.shape[1])])
+    plan_of_class = plan_of_atom[sample].astype(np.uint32)
+    trie = _trie({family: Coded(part.starts, _class_codes(part.code, classes)) for family, part in coded.items()},
+                 plan_of_class, progress)
+    progress(f"{len(trie.row_class):,} leaves, {len(trie.children):,} nodes")
+    return BuiltMap(trie, plans, plan_of_class, plan_of_atom[-1].astype(np.uint32),
+                    tuple((slot.zone, slot.policy, slot.service) for slot in table.slots), table.views,
+                    table.source_starts, table.source_classes)
+
+
+def _named(table: ViewTable, catalogue: Catalogue) -> Named:
+    whens = [rule.when for program in table.programs for rule in program.rules]
+    lists = tuple(dict.fromkeys(prefixes for when in whens for prefixes in named_lists(when)))
+    asns = frozenset().union(*(named_asns(when) for when in whens)) if whens else frozenset[int]()
+    numbers = {(service, target.name): number for (service, target), number in catalogue.index.items()
+               if target.kind == "pop"}
+    return Named(lists, asns, named_catchments(catalogue.services, numbers))
+
+
+def _atoms(named: Named, overlays: Mapping[Family, Overlay], geography: Callable[[Family], Geography],
+           places: Places, progress: Progress) -> tuple[Atoms, dict[Family, Coded]]:
+    """The atoms of both families (the last one is the client of whom nothing is known), and where they lie."""
+    member, catchment, offsets = concatenated_groups(overlays)
+    asn_list = np.array(sorted({0, *named.asns}), dtype=np.uint32)
+    codes: list[NDArray[np.int64]] = []
+    coded: dict[Family, Coded] = {}
+    offset = 0
+    for family in FAMILIES:
+        found = segments(geography(family), named, overlays[family])
+        progress(f"IPv{family}: {len(found.starts):,} segments")
+        code = _packed(found, asn_list, len(member), offsets[family])
+        distinct, number = _interned(code, (len(places) + 1) * len(asn_list) * len(member))
+        coded[family] = _merged(found, number + offset)
+        codes.append(distinct)
+        offset += len(distinct)
+    unknown = np.zeros(1, dtype=np.int64)
+    every = np.concatenate([*codes, unknown])
+    group = every % len(member)
+    asn = asn_list[every // len(member) % len(asn_list)]
+    place = (every // (len(member) * len(asn_list)) - 1).astype(np.int32)
+    lists = {prefixes: column for column, prefixes in enumerate(named.lists)}
+    return Atoms(places, place, asn, group.astype(np.int32), member, catchment, lists), coded
+
+
+def _packed(found: Segments, asn_list: NDArray[np.uint32], groups: int, group_offset: int) -> NDArray[np.int64]:
+    code = found.place.astype(np.int64) + 1
+    code *= len(asn_list)
+    code += np.searchsorted(asn_list, found.asn)
+    code *= groups
+    code += found.group + group_offset
+    return code
+
+
+def _interned(code: NDArray[np.int64], span: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Distinct codes, and each element's index among them."""
+    if span > _DENSE:
+        distinct, inverse = np.unique(code, return_inverse=True)
+        return distinct, inverse.astype(np.int32)
+    used = np.zeros(span, dtype=np.bool_)
+    used[code] = True
+    distinct = np.flatnonzero(used)
+    number = np.zeros(span, dtype=np.int32)
+    number[distinct] = np.arange(len(distinct), dtype=np.int32)
+    return distinct, number[code]
+
+
+def _merged(found: Segments, number: NDArray[np.int32]) -> Coded:
+    code = np.where(found.special == NOT_SPECIAL, number, -1 - found.special).astype(np.int32)
+    heads = run_heads(code)
+    return Coded(found.starts[heads], code[heads])
+
+
+def _plans(deployment: Deployment, table: ViewTable, catalogue: Catalogue, atoms: Atoms,
+           ) -> tuple[PlanTable, NDArray[np.int32]]:
+    """All plans, and the plan of every atom in every partition."""
+    builder = PlanBuilder(catalogue, atoms, Rankings(catalogue, atoms.places))
+    columns = [builder.evaluate(program, policy_of(deployment, program.slot)) for program in table.programs]
+    empty = np.zeros((len(atoms), 0), dtype=np.int32)
+    return builder.table(), np.column_stack(columns) if columns else empty
+
+
+def _class_codes(code: NDArray[np.int32], classes: NDArray[np.int64]) -> NDArray[np.int32]:
+    return np.where(code >= 0, classes[np.maximum(code, 0)], code).astype(np.int32)
+
+
+def _trie(coded: Mapping[Family, Coded], plan_of_class: NDArray[np.uint32], progress: Progress) -> Trie:
+    tries: list[FamilyTrie] = []
+    row_class: list[NDArray[np.uint32]] = []
+    row_depths: list[NDArray[np.uint8]] = []
+    nodes = rows = 0
+    for family in FAMILIES:
+        heads = run_heads(coded[family].code)
+        start, length, element = aligned_blocks(coded[family].starts[heads])
+        code = coded[family].code[heads][element]
+        progress(f"IPv{family}: {len(start):,} leaves")
+        built = build_trie(start, length, nodes, rows)
+        leaf = built.leaf_of_row
+        depths = np.empty((len(start), plan_of_class.shape[1]), dtype=np.uint8)
+        for partition in range(plan_of_class.shape[1]):
+            depths[:, partition] = block_lengths(start, _values(code, plan_of_class[:, partition]))
+        tries.append(built)
+        row_class.append(np.where(code >= 0, code, SPECIAL + (-1 - code.astype(np.int64))).astype(np.uint32)[leaf])
+        row_depths.append(depths[leaf])
+        nodes += len(built.children)
+        rows += len(leaf)
+    return Trie(tries[0].direct, tries[1].direct,
+                *(np.concatenate([getattr(trie, name) for trie in tries])
+                  for name in ("children", "leaves", "first_child", "first_row")),
+                row_class=np.concatenate(row_class), row_depths=np.concatenate(row_depths))
+
+
+def _values(code: NDArray[np.int32], plan: NDArray[np.uint32]) -> NDArray[np.int64]:
+    """What a partition sees of each leaf: its plan, or a special block of its own."""
+    values: NDArray[np.int64] = np.where(code >= 0, plan[np.maximum(code, 0)].astype(np.int64), code)
+    return values

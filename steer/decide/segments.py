@@ -1,0 +1,152 @@
+"""One family's address space cut where anything changes that a policy can see. Pure NumPy.
+
+Geodata, the ASNs that rules name, prefix lists, catchments and special-purpose blocks are overlaid; each segment
+gets one code, equal where all of these are equal."""
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from steer.decide.address_space import Keys, covered, cut_points, merge_runs, paint, prefix_intervals
+from steer.decide.rows import intern_rows
+from steer.model.networks import Family, Networks
+from steer.model.service import Prefix, Service
+from steer.model.special_blocks import SPECIAL_BLOCKS_IPV4, SPECIAL_BLOCKS_IPV6
+
+NOT_SPECIAL = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Geography:
+    """One family's geodata: networks -> place rows, and networks -> rows of `asn` (AS numbers)."""
+
+    places: Networks
+    asns: Networks
+    asn: NDArray[np.uint32]
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What the policies name: prefix lists, ASNs, and each service's catchments as (prefixes, target numbers)."""
+
+    lists: tuple[tuple[Prefix, ...], ...]
+    asns: frozenset[int]
+    catchments: tuple[tuple[tuple[Prefix, ...], tuple[int, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Overlay:
+    """The part of the space that operators and registries cut: `group` of each element, `special` block or -1.
+    `member`, shape (groups, lists); `catchment`, shape (groups, services)."""
+
+    starts: Keys
+    group: NDArray[np.int64]
+    special: NDArray[np.int64]
+    member: NDArray[np.bool_]
+    catchment: NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class Segments:
+    """Elements with place (-1 unknown), ASN (0: not named), overlay group, and special block (-1: none)."""
+
+    starts: Keys
+    place: NDArray[np.int32]
+    asn: NDArray[np.uint32]
+    group: NDArray[np.int64]
+    special: NDArray[np.int64]
+
+
+def overlay(family: Family, named: Named) -> Overlay:
+    """Cut the space at every prefix that a policy, catchment file or registry names."""
+    blocks: Sequence[Prefix] = SPECIAL_BLOCKS_IPV4 if family == 4 else SPECIAL_BLOCKS_IPV6
+    intervals = [prefix_intervals(prefixes, family)
+                 for prefixes in (blocks, *named.lists, *(prefixes for prefixes, _ in named.catchments))]
+    starts = cut_points(np.concatenate([first for first, _ in intervals]),
+                        np.concatenate([last for _, last in intervals]))
+    member = [covered(starts, *interval) for interval in intervals[1 : 1 + len(named.lists)]]
+    catchment = [_longest_match(starts, family, prefixes, targets) for prefixes, targets in named.catchments]
+    special = np.full(len(starts), NOT_SPECIAL, dtype=np.int64)
+    paint(special, starts, *intervals[0], np.arange(len(blocks)))
+    special[_named_inside(starts, blocks, intervals)] = NOT_SPECIAL
+    nothing = np.zeros(1, dtype=np.int64)  # a first row in no list and no catchment makes that group 0
+    columns = [np.concatenate([nothing, column]) for column in (*member, *(found + 1 for found in catchment))]
+    ids, sample = intern_rows(columns) if columns else (np.zeros(len(starts) + 1, dtype=np.int64), nothing)
+    rows = np.array([column[sample] for column in columns], dtype=np.int64).reshape(len(columns), len(sample))
+    return Overlay(starts, ids[1:], special, rows[: len(member)].T.astype(np.bool_),
+                   (rows[len(member) :].T - 1).astype(np.int32))
+
+
+def segments(geography: Geography, named: Named, cuts: Overlay) -> Segments:
+    """Lay geodata and overlay over each other; neighbours that nothing tells apart are one segment."""
+    asn_starts, asn = _named_asns(geography, named.asns)
+    small = np.unique(np.concatenate([asn_starts, cuts.starts]))
+    starts = _merged(geography.places.start, small)
+    place = geography.places.record[_element(geography.places.start, starts)]
+    asn_of = asn[_element(asn_starts, starts)]
+    cut = _element(cuts.starts, starts)
+    return Segments(starts, place.astype(np.int32), asn_of, cuts.group[cut], cuts.special[cut])
+
+
+def _named_asns(geography: Geography, asns: frozenset[int]) -> tuple[Keys, NDArray[np.uint32]]:
+    """The ASN partition with every AS that no rule names read as 0."""
+    numbers = np.append(geography.asn, np.uint32(0))[geography.asns.record]
+    numbers[~np.isin(numbers, np.array(sorted(asns), dtype=np.uint32))] = 0
+    return merge_runs(geography.asns.start, numbers)
+
+
+def _longest_match(starts: Keys, family: Family, prefixes: tuple[Prefix, ...], targets: tuple[int, ...],
+                   ) -> NDArray[np.int64]:
+    """The target of the longest prefix around each element, -1 where there is none."""
+    found = np.full(len(starts), -1, dtype=np.int64)
+    by_length: dict[int, list[tuple[Prefix, int]]] = {}
+    for prefix, target in zip(prefixes, targets, strict=True):
+        by_length.setdefault(prefix.prefixlen, []).append((prefix, target))
+    for length in sorted(by_length):
+        pairs = [(prefix, target) for prefix, target in by_length[length] if prefix.version == family]
+        first, last = prefix_intervals([prefix for prefix, _ in pairs], family)
+        paint(found, starts, first, last, np.array([target for _, target in pairs], dtype=np.int64))
+    return found
+
+
+def _named_inside(starts: Keys, blocks: Sequence[Prefix], intervals: Sequence[tuple[Keys, Keys]],
+                  ) -> NDArray[np.bool_]:
+    """Elements covered by a named prefix that lies inside a special block: these are usable (ECS-16)."""
+    first = np.concatenate([pair[0] for pair in intervals[1:]] or [starts[:0]])
+    last = np.concatenate([pair[1] for pair in intervals[1:]] or [starts[:0]])
+    block_first, block_last = intervals[0]
+    order = np.argsort(block_first)
+    position = np.searchsorted(block_first[order], first, side="right") - 1
+    inside = (position >= 0) & (last <= block_last[order][np.maximum(position, 0)])
+    return covered(starts, first[inside], last[inside])
+
+
+def _merged(long: Keys, short: Keys) -> Keys:
+    """The union of two rising arrays, without sorting the long one."""
+    missing = short[long[np.minimum(np.searchsorted(long, short), len(long) - 1)] != short]
+    return np.insert(long, np.searchsorted(long, missing), missing)
+
+
+def _element(starts: Keys, keys: Keys) -> NDArray[np.int64]:
+    """The element of a partition that holds each of rising keys, by merging rather than searching."""
+    bounds = np.searchsorted(keys, starts)
+    return np.repeat(np.arange(len(starts)), np.diff(np.append(bounds, len(keys))))
+
+
+def concatenated_groups(overlays: Mapping[Family, Overlay]) -> tuple[
+        NDArray[np.bool_], NDArray[np.int32], dict[Family, int]]:
+    """Both families' groups in one table: (member, catchment, each family's first group). Row 0 is nothing."""
+    offset, offsets = 0, {}
+    for family, cuts in overlays.items():
+        offsets[family] = offset
+        offset += len(cuts.member)
+    return (np.concatenate([cuts.member for cuts in overlays.values()]),
+            np.concatenate([cuts.catchment for cuts in overlays.values()]), offsets)
+
+
+def named_catchments(services: Sequence[Service], number_of: Mapping[tuple[str, str], int],
+                     ) -> tuple[tuple[tuple[Prefix, ...], tuple[int, ...]], ...]:
+    """Each service's catchment file as prefixes and target numbers."""
+    return tuple((tuple(prefix for prefix, _ in service.catchment),
+                  tuple(number_of[service.name, pop] for _, pop in service.catchment)) for service in services)
