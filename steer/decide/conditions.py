@@ -13,12 +13,46 @@ from steer.model.service import Prefix
 
 
 @dataclass(frozen=True, slots=True)
+class Codes:
+    """A text column of the places as numbers: `names` rises, `number` is each place's index in it; the last entry
+    of `number`, for the unknown place, is len(names)."""
+
+    names: NDArray[np.str_]
+    number: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, column: NDArray[np.str_]) -> "Codes":
+        """Number a column once, so that no rule compares text place by place."""
+        names, number = np.unique(column, return_inverse=True)
+        return cls(names, np.append(number, len(names)))
+
+    def among(self, wanted: frozenset[str]) -> NDArray[np.bool_]:
+        """Which places, the unknown one last, have one of these."""
+        hit = np.append(np.isin(self.names, np.array(sorted(wanted), dtype=np.str_)), False)
+        return hit[self.number]
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceCodes:
+    """The places' columns that rules ask for."""
+
+    country: Codes
+    continent: Codes
+    subdivision: Codes
+
+    @classmethod
+    def of(cls, places: Places) -> "PlaceCodes":
+        """All three of a table of places."""
+        return cls(Codes.of(places.country), Codes.of(places.continent), Codes.of(places.subdivision))
+
+
+@dataclass(frozen=True, slots=True)
 class Atoms:
-    """Shape (n,) each. `place`: row of `places`, -1 unknown; `asn`: 0 where no rule names it; `group`: row of `member`,
+    """Shape (n,) each. `place`: row of the places that `codes` numbers, -1 unknown; `asn`: 0 where no rule names it; `group`: row of `member`,
     shape (groups, prefix lists), and of `catchment`, shape (groups, services), which holds target indices or -1.
     Group 0 is in no list and no catchment. `lists`: the column of each prefix list."""
 
-    places: Places
+    codes: PlaceCodes
     place: NDArray[np.int32]
     asn: NDArray[np.uint32]
     group: NDArray[np.int32]
@@ -41,11 +75,10 @@ def matches(when: When | None, atoms: Atoms) -> NDArray[np.bool_]:
         result &= atoms.member[atoms.group, atoms.lists[when.prefixes]]
     if when.asns is not None:
         result &= np.isin(atoms.asn, np.array(sorted(when.asns), dtype=np.uint32))
-    for codes, column in ((when.countries, atoms.places.country), (when.continents, atoms.places.continent),
-                          (when.subdivisions, atoms.places.subdivision)):
-        if codes is not None:
-            of_place = np.append(np.isin(column, np.array(sorted(codes), dtype=np.str_)), False)
-            result &= of_place[atoms.place]
+    for wanted, codes in ((when.countries, atoms.codes.country), (when.continents, atoms.codes.continent),
+                          (when.subdivisions, atoms.codes.subdivision)):
+        if wanted is not None:
+            result &= codes.among(wanted)[atoms.place]
     if when.negated is not None:
         result &= ~matches(when.negated, atoms)
     return result

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from steer.decide.address_space import Keys, aligned_blocks, block_lengths, run_heads
 from steer.decide.catalogue import Catalogue, Rankings
-from steer.decide.conditions import Atoms, named_asns, named_lists
+from steer.decide.conditions import Atoms, PlaceCodes, named_asns, named_lists
 from steer.decide.plans import PlanBuilder
 from steer.decide.rows import intern_rows
 from steer.decide.segments import (
@@ -53,7 +53,7 @@ def build_map(deployment: Deployment, geography: Callable[[Family], Geography], 
     overlays = {family: overlay(family, named) for family in FAMILIES}
     atoms, coded = _atoms(named, overlays, geography, places, progress)
     progress(f"{len(atoms):,} kinds of client; ranking POPs for {len(table.programs)} partitions")
-    plans, plan_of_atom = _plans(deployment, table, catalogue, atoms)
+    plans, plan_of_atom = _plans(deployment, table, catalogue, atoms, places)
     progress(f"{len(plans):,} plans; merging address space")
     classes, sample = intern_rows([plan_of_atom[:, column] for column in range(plan_of_atom.shape[1])])
     plan_of_class = plan_of_atom[sample].astype(np.uint32)
@@ -96,7 +96,7 @@ def _atoms(named: Named, overlays: Mapping[Family, Overlay], geography: Callable
     asn = asn_list[every // len(member) % len(asn_list)]
     place = (every // (len(member) * len(asn_list)) - 1).astype(np.int32)
     lists = {prefixes: column for column, prefixes in enumerate(named.lists)}
-    return Atoms(places, place, asn, group.astype(np.int32), member, catchment, lists), coded
+    return Atoms(PlaceCodes.of(places), place, asn, group.astype(np.int32), member, catchment, lists), coded
 
 
 def _packed(found: Segments, asn_list: NDArray[np.uint32], groups: int, group_offset: int) -> NDArray[np.int64]:
@@ -128,9 +128,9 @@ def _merged(found: Segments, number: NDArray[np.int32]) -> Coded:
 
 
 def _plans(deployment: Deployment, table: ViewTable, catalogue: Catalogue, atoms: Atoms,
-           ) -> tuple[PlanTable, NDArray[np.int32]]:
+           places: Places) -> tuple[PlanTable, NDArray[np.int32]]:
     """All plans, and the plan of every atom in every partition."""
-    builder = PlanBuilder(catalogue, atoms, Rankings(catalogue, atoms.places))
+    builder = PlanBuilder(catalogue, atoms, Rankings(catalogue, places))
     columns = [builder.evaluate(program, policy_of(deployment, program.slot)) for program in table.programs]
     empty = np.zeros((len(atoms), 0), dtype=np.int32)
     return builder.table(), np.column_stack(columns) if columns else empty
