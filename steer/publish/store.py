@@ -18,7 +18,6 @@ counts as absent, and the one before it is taken. Time is an argument. Only the 
 import fcntl
 import hashlib
 import json
-import math
 import os
 import re
 import shutil
@@ -28,14 +27,11 @@ from pathlib import Path
 from typing import Any
 
 from steer.errors import Fault, Refused
-from steer.model.status import Load, PopHealth, PopState
 
 KEPT_DEPLOYMENTS = 10
 SEAL = b"# steer sealed sha256:"  # a YAML comment too, so that a sealed overrides file stays readable
 MAP_NAME = re.compile(r"^([0-9a-f]{32})\b")  # a map's file name starts with its identity
-STATES_BYTES_MAX = 64 << 20
-
-States = dict[tuple[str, str], PopHealth]
+SEALED_BYTES_MAX = 64 << 20
 
 
 class Disk:
@@ -85,14 +81,6 @@ class StoredDeployment:
     map_identity: bytes
     saved_s: float
     directory: Path
-
-
-@dataclass(frozen=True, slots=True)
-class SavedStates:
-    """The POPs' states as (service, POP) -> health, as they were at `saved_s` (Unix seconds)."""
-
-    saved_s: float
-    states: States
 
 
 @dataclass(slots=True)
@@ -197,6 +185,15 @@ class Store:
                 removed.append(path.name)
         return removed
 
+    def restore(self, stored: StoredDeployment) -> Path:
+        """The directory to read a stored deployment from. Files outside it that are gone (see `outside`)
+        become empty ones: to serve, only their names are needed."""
+        for path in (self.directory / "deployments" / f"{stored.number:08d}" / "files").rglob("*"):
+            if path.is_symlink() and not path.exists():
+                self.disk.remove(path)
+                self.disk.write(path, b"")
+        return stored.directory
+
     # --- overrides and states ---
 
     def save_overrides(self, data: bytes) -> None:
@@ -213,19 +210,13 @@ class Store:
         """Where that file lies, to be read as an overrides file; whole only if `overrides()` is not empty."""
         return self.directory / "overrides"
 
-    def save_states(self, states: Mapping[tuple[str, str], PopHealth], now_s: float) -> None:
+    def save_states(self, data: bytes) -> None:
         """Keep the POPs' states. The caller does this at most every 10 s: each costs an fsync."""
-        rows = [_state_row(service, pop, health) for (service, pop), health in sorted(states.items())]
-        self._replace("states", _json({"saved_s": now_s, "states": rows}))
+        self._replace("states", data)
 
-    def states(self) -> SavedStates | None:
-        """The POPs' last states; None if there are none, or they are torn or of another version."""
-        try:
-            found = self._read_json("states")
-            rows = dict(_read_state_row(row) for row in found["states"])
-            return SavedStates(float(found["saved_s"]), rows)
-        except (KeyError, TypeError, ValueError):
-            return None
+    def states(self) -> bytes:
+        """The POPs' states last saved; empty if there are none or they are torn."""
+        return self._read("states") or b""
 
     # --- helpers ---
 
@@ -267,7 +258,7 @@ class Store:
         """What is sealed under this name; None where it is absent or torn."""
         try:
             path = self.directory / name
-            return _unseal(path.read_bytes()) if path.stat().st_size <= STATES_BYTES_MAX else None
+            return _unseal(path.read_bytes()) if path.stat().st_size <= SEALED_BYTES_MAX else None
         except (OSError, ValueError):
             return None
 
@@ -334,36 +325,3 @@ def _make_directories(directory: Path, top: Path) -> set[Path]:
     """Make `directory`; returns it and all its parents up to `top`."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     return {directory, *(parent for parent in directory.parents if parent.is_relative_to(top))}
-
-
-def _state_row(service: str, pop: str, health: PopHealth) -> dict[str, object]:
-    load = health.load
-    return {
-        "service": service,
-        "pop": pop,
-        "state": health.state.value,
-        "reason": health.reason,
-        "since_s": health.since_s,
-        "seen_s": health.seen_s,
-        "changing": health.changing,
-        "load": [load.current, load.target, load.max] if load else None,
-        "load_at_s": health.load_at_s,
-    }
-
-
-def _read_state_row(row: dict[str, Any]) -> tuple[tuple[str, str], PopHealth]:
-    """One row of `states`; KeyError, TypeError or ValueError where it is not one."""
-    numbers = {key: float(row[key]) for key in ("since_s", "seen_s", "load_at_s")}
-    if not all(map(math.isfinite, numbers.values())):
-        raise ValueError("not finite")
-    load = row["load"]
-    health = PopHealth(
-        state=PopState(row["state"]),
-        reason=str(row["reason"]),
-        since_s=numbers["since_s"],
-        seen_s=numbers["seen_s"],
-        changing=row["changing"] is True,
-        load=Load(*map(float, load)) if isinstance(load, list) else None,
-        load_at_s=numbers["load_at_s"],
-    )
-    return (str(row["service"]), str(row["pop"])), health

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from steer.errors import Refused
-from steer.model.status import Load, PopHealth, PopState
 from steer.publish.store import KEPT_DEPLOYMENTS, Disk, Store, open_store
 
 POLICY = Path("/srv/steer/policy")
@@ -23,10 +22,6 @@ def save(store: Store, number: int) -> None:
     store.save_deployment(
         POLICY, contents(f"n: {number}"), [GEODATA], f"policy-{number}", bytes([number]) * 16, float(number)
     )
-
-
-def health(state: PopState, **more: float) -> PopHealth:
-    return PopHealth(state, "three reports in a row", since_s=more.get("since_s", 1.0), load=Load(1, 2, 3))
 
 
 @pytest.fixture
@@ -89,7 +84,7 @@ def test_a_changed_copy_is_not_served(store: Store, name: str) -> None:
 def test_a_file_torn_at_any_byte_counts_as_absent(store: Store, name: str) -> None:
     save(store, 1)
     save(store, 2)
-    store.save_states({("web", "fra"): health(PopState.UP)}, 5.0)
+    store.save_states(b"up")
     store.save_overrides(b"forced: []\n")
     path = store.directory / name
     whole = path.read_bytes()
@@ -98,7 +93,7 @@ def test_a_file_torn_at_any_byte_counts_as_absent(store: Store, name: str) -> No
         current = store.current()
         assert current is not None
         assert current.policy_hash == ("policy-1" if "manifest" in name else "policy-2")
-        assert (store.states() is None) == (name == "states")
+        assert (store.states() == b"") == (name == "states")
         assert (store.overrides() == b"") == (name == "overrides")
     path.write_bytes(whole[:-2] + b"\x00" + whole[-1:])
     current = store.current()
@@ -107,22 +102,19 @@ def test_a_file_torn_at_any_byte_counts_as_absent(store: Store, name: str) -> No
 
 
 def test_states_come_back(store: Store) -> None:
-    states = {
-        ("web", "fra"): health(PopState.UP),
-        ("web", "gru"): PopHealth(PopState.DOWN, "silent", 9.0, changing=True),
-    }
-    store.save_states(states, 12.5)
-    saved = store.states()
-    assert saved is not None
-    assert (saved.saved_s, saved.states) == (12.5, states)
+    assert store.states() == b""
+    store.save_states(b'{"version": 1}')
+    assert store.states() == b'{"version": 1}'
 
 
-@pytest.mark.parametrize(
-    "text", ['{"saved_s": 1}', '{"saved_s": 1, "states": [{}]}', "[]", '{"saved_s": "x", "states": []}']
-)
-def test_sealed_states_of_another_shape_count_as_absent(store: Store, text: str) -> None:
-    store._replace("states", text.encode())
-    assert store.states() is None
+def test_files_outside_that_are_gone_are_stood_in_for(store: Store) -> None:
+    save(store, 1)
+    stored = store.current()
+    assert stored is not None
+    directory = store.restore(stored)
+    assert (directory / ".." / "geodata" / "city.mmdb").read_bytes() == b""
+    assert (directory / "steer.yaml").read_bytes() == b"n: 1"
+    assert store.current() == stored
 
 
 def test_overrides_come_back_and_may_be_emptied(store: Store) -> None:
@@ -215,7 +207,7 @@ def killed_at(directory: Path, step: int, halfway: bool) -> bool:
         try:
             store = open_store(directory, MortalDisk(step, halfway))
             save(store, 12)
-            store.save_states({("web", "fra"): health(PopState.DOWN, since_s=12.0)}, 12.0)
+            store.save_states(b"12")
             store.save_overrides(b"twelve: 12\n")
         finally:
             os._exit(0)
@@ -228,7 +220,7 @@ def test_a_kill_at_any_write_loses_nothing(tmp_path: Path, halfway: bool) -> Non
     store = open_store(tmp_path / "before")
     for number in range(1, 12):
         save(store, number)  # so that the twelfth also removes an old one
-    store.save_states({("web", "fra"): health(PopState.UP, since_s=11.0)}, 11.0)
+    store.save_states(b"11")
     store.save_overrides(b"eleven: 11\n")
     store.close()
     steps = 0
@@ -240,13 +232,12 @@ def test_a_kill_at_any_write_loses_nothing(tmp_path: Path, halfway: bool) -> Non
         again = open_store(directory)
         current, states, overrides = again.current(), again.states(), again.overrides()
         assert current is not None
-        assert states is not None
         assert current.policy_hash in ("policy-11", "policy-12")
         assert (current.directory / "steer.yaml").read_bytes() == f"n: {current.policy_hash[7:]}".encode()
-        assert states.saved_s in (11.0, 12.0)
+        assert states in (b"11", b"12")
         assert overrides in (b"eleven: 11\n", b"twelve: 12\n")
         assert not list(directory.rglob(".new-*"))
-        seen.add((current.policy_hash, states.saved_s, overrides))
+        seen.add((current.policy_hash, states, overrides))
         save(again, 13)  # and the store goes on
         after = again.current()
         assert after is not None

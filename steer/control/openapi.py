@@ -1,0 +1,151 @@
+"""What the HTTP API offers, as OpenAPI 3.1."""
+
+from typing import Any
+
+from steer import __version__
+
+_FAULTS = {
+    "description": "Refused; every fault with what to do about it",
+    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Faults"}}},
+}
+
+
+def openapi_description() -> dict[str, Any]:
+    """The description as a JSON object."""
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "steer",
+            "version": __version__,
+            "description": "State, explanations and break-glass of one steer nameserver.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "paths": {
+            "/v1/state": {"get": _get("state", "What serves, how the POPs are, and what waits", "State")},
+            "/v1/explain": {"get": _explain()},
+            "/v1/overrides": {"post": _overrides()},
+            "/v1/openapi.json": {"get": _get("openapi", "This description", "Any")},
+            "/metrics": {"get": _text("metrics", "Prometheus metrics", "200")},
+            "/healthz": {"get": _text("healthz", "Whether queries are answered", "200", "503")},
+            "/": {"get": _text("dashboard", "The dashboard, for people", "200")},
+        },
+        "components": {
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+            "schemas": _schemas(),
+        },
+    }
+
+
+def _get(identity: str, summary: str, schema: str) -> dict[str, Any]:
+    body = {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
+    return {
+        "operationId": identity,
+        "summary": summary,
+        "responses": {"200": {"description": summary, "content": body}},
+    }
+
+
+def _text(identity: str, summary: str, *codes: str) -> dict[str, Any]:
+    return {
+        "operationId": identity,
+        "summary": summary,
+        "responses": {code: {"description": summary} for code in codes},
+    }
+
+
+def _explain() -> dict[str, Any]:
+    texts = {
+        "name": "A name that is served, such as www.cdn.example",
+        "type": "A or AAAA (the default is A)",
+        "client": "The client's prefix as ECS would give it, such as 133.1.0.0/24; none: a query without ECS",
+        "resolver": "The address that the query comes from (the default is 127.0.0.1)",
+    }
+    operation = _get("explain", "Why a client gets its answer", "Explanation")
+    operation["parameters"] = [
+        {
+            "name": name,
+            "in": "query",
+            "required": name == "name",
+            "description": text,
+            "schema": {"type": "string", "maxLength": 300},
+        }
+        for name, text in texts.items()
+    ]
+    operation["responses"]["400"] = _FAULTS
+    return operation
+
+
+def _overrides() -> dict[str, Any]:
+    operation = _get("overrides", "Add or take back a line of overrides.yaml", "Overrides")
+    operation["security"] = [{"token": []}]
+    operation["requestBody"] = {
+        "required": True,
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Change"}}},
+    }
+    operation["responses"] |= {
+        "400": _FAULTS,
+        "401": {"description": "The bearer token is missing or wrong"},
+        "403": {"description": "No token is configured, so nothing can be changed"},
+    }
+    return operation
+
+
+def _schemas() -> dict[str, Any]:
+    text, number, boolean = {"type": "string"}, {"type": "number"}, {"type": "boolean"}
+    moment = {"type": "number", "description": "Unix seconds"}
+    maybe_moment = {"type": ["number", "null"], "description": "Unix seconds"}
+    fault = _object(
+        file=text, line={"type": "integer"}, column={"type": "integer"}, wrong=text, fix=text, text=text
+    )
+    load = {**_object(current=number, target=number, max=number, at_s=moment), "type": ["object", "null"]}
+    pop = _object(
+        pop=text,
+        region={"type": ["string", "null"]},
+        location={"type": "array", "items": number},
+        ipv4={"type": "array", "items": text},
+        ipv6={"type": "array", "items": text},
+        status_url={"type": ["string", "null"]},
+        state={"enum": ["up", "degraded", "drained", "down", "unknown"]},
+        reason=text,
+        since_s=moment,
+        seen_s={**moment, "description": "Unix seconds of the last report; 0: never"},
+        changing=boolean,
+        load=load,
+        polls={"type": "array", "items": _object(at_s=moment, text=text, duration_ms=number)},
+    )
+    forced = _object(scope=text, target=text, reason=text, expires_s=maybe_moment)
+    drain = _object(pop=text, service={"type": ["string", "null"]}, reason=text, expires_s=maybe_moment)
+    overrides = _object(forced={"type": "array", "items": forced}, drains={"type": "array", "items": drain})
+    return {
+        "Any": {"type": "object"},
+        "Faults": _object(faults={"type": "array", "items": fault}),
+        "Overrides": overrides,
+        "Change": {
+            "oneOf": [
+                {**_object(scope=text, target=text, reason=text), "title": "Force a target"},
+                {**_object(drain=text, reason=text), "title": "Drain a POP"},
+                {**_object(remove=text), "title": "Take back the line of this scope or POP"},
+            ],
+            "description": "`for`: how long, such as 30m; left out: until it is taken back. `service`: of a drain.",
+        },
+        "State": _object(
+            version=text,
+            node={"type": "object"},
+            engine={"type": "object"},
+            hashes={"type": "object", "additionalProperties": text},
+            zones={"type": "array"},
+            services={
+                "type": "object",
+                "additionalProperties": _object(pops={"type": "array", "items": pop}),
+            },
+            alarms={"type": "array", "items": _object(name=text, text=text)},
+            overrides=overrides,
+            pending={"type": ["object", "null"]},
+            counters={"type": "object", "additionalProperties": {"type": "integer"}},
+        ),
+        "Explanation": {"type": "object"},
+    }
+
+
+def _object(**properties: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "required": list(properties)}
