@@ -1,0 +1,1 @@
+"""Measurements of steer beside a bare echo and its peers. Nothing in the product imports this."""
