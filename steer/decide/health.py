@@ -5,7 +5,8 @@ silent at once, the fault may be ours. Pure: the time is an argument, values in 
 
 - The first answer of a POP of which nothing is known makes its state at once; so does the first answer after
   the observer was suspect.
-- `fall` silences in a row make a POP DOWN; then `rise` answers in a row bring it back.
+- `fall` silences in a row make a POP DOWN; then `rise` answers in a row bring it back, or the first one where
+  no other POP of the service is up.
 - If at least two POPs fall silent within fall * interval, together more than max_removed of capacity, those
   that reach `fall` become UNKNOWN instead, with an alarm. Where no POP of a service answers at all, the last
   states stay. (A service with one POP: where no POP of any service answers.) Once the observer is trusted
@@ -28,6 +29,7 @@ _WORDS = {
     PopState.DRAINED: "it says that it drains",
     PopState.DOWN: "it says that it is down",
 }
+_USABLE = (PopState.UP, PopState.DEGRADED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +159,10 @@ def _judge_service(service: Service, records: Mapping[Key, PopRecord]) -> dict[s
     }
     for name in service.pops.keys() - polled.keys():
         verdicts[name] = _Verdict(PopState.UP, "it has no status URL, so it counts as up")
+    if not any(verdict.state in _USABLE for verdict in verdicts.values()):
+        for name, record in polled.items():
+            if record.answers and record.said in _USABLE:  # a POP that has just come back is better than none
+                verdicts[name] = _Verdict(record.said, "it answers again, and no other POP is up")
     return verdicts
 
 
@@ -167,7 +173,7 @@ def _judge_pop(record: PopRecord, settings: HealthSettings, nobody: bool, suspec
         return _Verdict(record.judged, "not polled yet", changing=True)
     note = f"; left out: {record.note}" if record.note else ""
     recovering = record.fell and record.successes < settings.rise
-    if recovering and record.said in (PopState.UP, PopState.DEGRADED):
+    if recovering and record.said in _USABLE:
         reason = f"it answers again; up after {settings.rise} good polls{note}"
         return _Verdict(PopState.DOWN, reason, changing=True, fell=True)
     return _Verdict(record.said, _WORDS[record.said] + note, fell=recovering)
