@@ -61,7 +61,7 @@ class ArmSpec:
 @dataclass(frozen=True, slots=True)
 class SelectorSpec:
     """Which policy decides: `slot`, or the arm of `experiment` (a name unique in the deployment) whose range
-    holds the hash of the unit. Then there is at least one arm, `last` rises, and the final one is 2^64-1."""
+    holds the hash of the unit. There is at least one arm then, `last` never falls, it ends at 2^64-1."""
 
     slot: int
     experiment: str | None = None

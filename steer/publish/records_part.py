@@ -17,6 +17,7 @@ from steer.model.records import (
     TYPE_NS,
     TYPE_SOA,
     TYPE_SRV,
+    ArmSpec,
     Labels,
     Rdata,
     RRset,
@@ -43,7 +44,7 @@ def compile_records(
     """The records part of these zones, each with its steered names.
 
     Steered names are numbered in the order given, zone by zone: so must `FORCED` of the choices be.
-    `deployment_key`, `identity`: 16 bytes; `udp_bytes` 512..65535; every slot is below `slot_count`.
+    `deployment_key`, `identity`: 16 bytes; `udp_bytes` 512..4096; every slot is below `slot_count`.
     Raises ValueError where the caller broke what `steer.model.records` promises."""
     tables = _Tables()
     views = [_ZoneView.of(index, data, steered) for index, (data, steered) in enumerate(zones)]
@@ -300,7 +301,7 @@ class _Tables:
         if spec not in self._selector_of:
             self._selector_of[spec] = len(self.selectors)
             message = hash_prefix("arm", spec.experiment) if spec.experiment is not None else b""
-            arms = spec.arms if spec.experiment is not None else ()
+            arms = _taken_arms(spec) if spec.experiment is not None else []
             hashed = (self.offset(message), len(message), spec.unit4_bits, spec.unit6_bits, 0)
             self.selectors.append((spec.slot, len(self.arms), len(arms), *hashed))
             self.arms += [(arm.last, arm.slot, arm.counter) for arm in arms]
@@ -329,6 +330,12 @@ class _Tables:
         names = [self.name(labels) for labels in rdata.names] + [fmt.NONE, fmt.NONE]
         prefix, suffix = self.offset(rdata.prefix), self.offset(rdata.suffix)
         return (prefix, len(rdata.prefix), names[0], names[1], suffix, len(rdata.suffix))
+
+
+def _taken_arms(spec: SelectorSpec) -> list[ArmSpec]:
+    """The arms that some hash takes: those of no share are left out, so that `last` rises strictly."""
+    before = (-1, *(arm.last for arm in spec.arms))
+    return [arm for arm, last in zip(spec.arms, before, strict=False) if arm.last > last]
 
 
 def _srv_target(rdata: bytes) -> Labels | None:

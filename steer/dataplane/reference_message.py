@@ -1,0 +1,161 @@
+"""A reply being written: dnslib's buffer and records, with the compression that both engines share.
+
+dnslib keeps header, record and option layouts; where names are compressed is ours, because the native engine
+must give the same bytes (docs/snapshot_format.md, "Names in a message")."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dnslib import EDNS0, RD, RR, DNSBuffer, DNSHeader, DNSLabel, EDNSOption
+
+from steer.dataplane.reference_records import Rdata, ReferenceRecords
+from steer.dataplane.reference_wire import HEADER_BYTES, OPTION_ECS, Ecs, Opt, Question
+
+CLASS_IN = 1
+TABLE_ENTRIES_MAX = 128
+POINTER_OFFSET_MAX = 0x3FFF  # a pointer has 14 bits
+_POINTER = 0xC000
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An rrset to be written. `owner`: a name's id, or None where it stands for the question."""
+
+    owner: int | None
+    rtype: int
+    ttl_s: int
+    rdata: tuple[Rdata, ...]
+
+
+class Message(DNSBuffer):  # type: ignore[misc] # dnslib has no types
+    """The octets of a reply from its header on; `encode_name`, which dnslib's records call, is ours."""
+
+    def __init__(self, records: ReferenceRecords, question: Question, known: Sequence[int]) -> None:
+        """`known`: ids of the question's suffixes in the tree of names, from the root down."""
+        super().__init__()
+        self._records, self._question_end = records, question.end
+        self._table: dict[int, int] = {}
+        self._counts = [0, 0, 0]  # records of answer, authority, additional
+        self.append(bytes(HEADER_BYTES) + question.wire)
+        offsets = _label_offsets(question)
+        for depth, name in reversed(list(enumerate(known))):
+            if depth:
+                self._keep(name, offsets[-depth])
+
+    def write(self, section: int, entries: Iterable[Entry], limit: int) -> bool:
+        """Append rrsets to a section (0..2), if they end at or before `limit`; else leave all as it was."""
+        mark = self.offset
+        count = 0
+        for entry in entries:
+            for rdata in entry.rdata:
+                owner = _Name(entry.owner)
+                RR(owner, entry.rtype, CLASS_IN, entry.ttl_s, _StoredRdata(rdata)).pack(self)
+                count += 1
+        if self.offset > limit:
+            self._cut(mark)
+            return False
+        self._counts[section] += count
+        return True
+
+    def empty(self) -> None:
+        """Take all sections back but the question."""
+        self._cut(self._question_end)
+        self._counts = [0, 0, 0]
+
+    def finish(
+        self, header: Any, opt: Opt | None, ecs_reply: bytes | None, udp_bytes: int, rcode: int
+    ) -> bytes:
+        """Append the OPT (last of all), write the header and give the whole reply."""
+        if opt is not None:
+            options = [] if ecs_reply is None else [EDNSOption(OPTION_ECS, ecs_reply)]
+            flags = "do" if opt.do else ""
+            EDNS0(_Name(0), ext_rcode=rcode >> 4, flags=flags, udp_len=udp_bytes, opts=options).pack(self)
+            self._counts[2] += 1
+        header.rcode = rcode & 0xF
+        header.q = 1
+        header.a, header.auth, header.ar = self._counts
+        return pack_header(header) + bytes(self.data[HEADER_BYTES:])
+
+    def encode_name(self, name: "_Name") -> None:
+        """Write a name: the longest suffix that stands in the message already becomes a pointer."""
+        if name.id is None:
+            self.pack("!H", _POINTER | HEADER_BYTES)
+            return
+        new: list[tuple[int, int]] = []
+        current = name.id
+        while current and current not in self._table:
+            new.append((current, self.offset))
+            label = self._records.label(current)
+            self.append(bytes((len(label),)) + label)
+            current = int(self._records.names[current]["parent"])
+        if current:
+            self.pack("!H", _POINTER | self._table[current])
+        else:
+            self.append(b"\0")
+        for suffix, offset in new:
+            self._keep(suffix, offset)
+
+    def _keep(self, name: int, offset: int) -> None:
+        if offset <= POINTER_OFFSET_MAX and len(self._table) < TABLE_ENTRIES_MAX:
+            self._table.setdefault(name, offset)
+
+    def _cut(self, end: int) -> None:
+        del self.data[end:]
+        self.offset = end
+
+
+def reply_header(packet: bytes, *, aa: bool = False, tc: bool = False) -> Any:
+    """A reply's header: ID, opcode and RD of the query, QR = 1, all else 0."""
+    asked = read_header(packet)
+    return DNSHeader(id=asked.id, bitmap=0, qr=1, opcode=asked.opcode, rd=asked.rd, aa=int(aa), tc=int(tc))
+
+
+def read_header(packet: bytes) -> Any:
+    """The header of at least 12 octets."""
+    return DNSHeader.parse(DNSBuffer(packet[:HEADER_BYTES]))
+
+
+def pack_header(header: Any) -> bytes:
+    """The 12 octets of a header."""
+    buffer = DNSBuffer()
+    header.pack(buffer)
+    return bytes(buffer.data)
+
+
+def opt_bytes(opt: Opt | None, ecs: Ecs | None) -> int:
+    """The octets that the reply's OPT takes."""
+    if opt is None:
+        return 0
+    return 11 + (4 + len(ecs.reply(0)) if ecs is not None else 0)
+
+
+class _Name(DNSLabel):  # type: ignore[misc] # dnslib has no types
+    """A name by its id in the tree; None: the question's. The root is 0."""
+
+    def __init__(self, name: int | None) -> None:
+        super().__init__(b"")
+        self.id = name
+
+
+class _StoredRdata(RD):  # type: ignore[misc] # dnslib has no types
+    """RDATA as the records part keeps it."""
+
+    def __init__(self, rdata: Rdata) -> None:
+        super().__init__()
+        self._rdata = rdata
+
+    def pack(self, buffer: Message) -> None:
+        buffer.append(self._rdata.prefix)
+        for name in self._rdata.names:
+            buffer.encode_name(_Name(name))
+        buffer.append(self._rdata.suffix)
+
+
+def _label_offsets(question: Question) -> list[int]:
+    """Where each label of the question starts in the message, leftmost first."""
+    offsets, position = [], HEADER_BYTES
+    for label in question.labels:
+        offsets.append(position)
+        position += 1 + len(label)
+    return offsets
