@@ -2,6 +2,7 @@
 
 Three kinds of error are never mixed: the operator's file (here), a peer's packet (an rcode and a
 counter, in the engines), and our own bug (an ordinary exception, raised and not caught)."""
+
 from collections.abc import Iterable
 from dataclasses import dataclass
 

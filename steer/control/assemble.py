@@ -1,4 +1,6 @@
-"""From a deployment to the bytes of a snapshot's parts: the seams between `decide`, `publish` and the counters."""
+"""From a deployment to the bytes of a snapshot's parts: the seams between `decide`, `publish` and the
+counters."""
+
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,10 +31,17 @@ def full_name(zone: Zone, name: SteeredName) -> str:
 def assemble_records(deployment: Deployment, registry: Registry) -> bytes:
     """The records part. Steered names are numbered zone by zone in the files' order."""
     numbers = {slot: number for number, slot in enumerate(slots(deployment))}
-    zones = [(zone.data, [_steered(deployment, zone, name, numbers, registry) for name in zone.names])
-             for zone in deployment.zones]
-    return compile_records(zones, deployment_key=deployment.deployment_key, udp_bytes=deployment.server.udp_bytes,
-                           slot_count=len(numbers), identity=_identity(deployment.policy_hash))
+    zones = [
+        (zone.data, [_steered(deployment, zone, name, numbers, registry) for name in zone.names])
+        for zone in deployment.zones
+    ]
+    return compile_records(
+        zones,
+        deployment_key=deployment.deployment_key,
+        udp_bytes=deployment.server.udp_bytes,
+        slot_count=len(numbers),
+        identity=_identity(deployment.policy_hash),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,40 +57,73 @@ class ChoiceMaker:
     names: tuple[tuple[str, str, str], ...]  # (full name, zone, service) of every steered name
 
     @classmethod
-    def of(cls, plans: PlanTable, deployment: Deployment, identity: bytes, registry: Registry) -> "ChoiceMaker":
+    def of(
+        cls, plans: PlanTable, deployment: Deployment, identity: bytes, registry: Registry
+    ) -> "ChoiceMaker":
         """Raises ValueError when the plans belong to other services than the deployment's."""
         catalogue = Catalogue.of(deployment.services)
         if plans.targets != tuple((service, str(target)) for service, target in catalogue.targets):
             raise ValueError("the map's targets are not the deployment's")
-        counters = [np.array([registry.index(kind, *labels) for labels in rows], dtype=np.uint32)
-                    for kind, rows in (("rule", [(rule,) for rule in plans.rules]), ("target", plans.targets))]
-        names = tuple((full_name(zone, name), zone.apex, name.service)
-                      for zone in deployment.zones for name in zone.names)
-        return cls(plans, catalogue, identity, *counters,
-                   texts=tuple(hash_prefix("weight", text) for text in plans.texts), names=names)
+        rules = [registry.index("rule", rule) for rule in plans.rules]
+        targets = [registry.index("target", *target) for target in plans.targets]
+        names = tuple(
+            (full_name(zone, name), zone.apex, name.service)
+            for zone in deployment.zones
+            for name in zone.names
+        )
+        return cls(
+            plans,
+            catalogue,
+            identity,
+            rule_counter=np.array(rules, dtype=np.uint32),
+            target_counter=np.array(targets, dtype=np.uint32),
+            texts=tuple(hash_prefix("weight", text) for text in plans.texts),
+            names=names,
+        )
 
-    def choices(self, states: Mapping[tuple[str, str], PopHealth], overrides: Overrides, now_s: float) -> bytes:
-        """The choices part under these states; expired overrides have no effect. Drains are part of `states`."""
+    def choices(
+        self, states: Mapping[tuple[str, str], PopHealth], overrides: Overrides, now_s: float
+    ) -> bytes:
+        """The choices part under these states; expired overrides have no effect. Drains are part of
+        `states`."""
         services = [service for _, _, service in self.names]
-        table = make_choices(self.plans, self.catalogue, target_states(self.catalogue, states),
-                             self.forced(overrides, now_s), services)
+        table = make_choices(
+            self.plans,
+            self.catalogue,
+            target_states(self.catalogue, states),
+            self.forced(overrides, now_s),
+            services,
+        )
         return pack_choices(table, self.identity, self.rule_counter, self.target_counter, self.texts)
 
     def forced(self, overrides: Overrides, now_s: float) -> list[Target | None]:
         """Per steered name the target forced on it: the narrowest scope wins, then the later line."""
-        active = {each.scope: each.target for each in overrides.forced
-                  if each.expires_s is None or each.expires_s > now_s}
+        active = {
+            each.scope: each.target
+            for each in overrides.forced
+            if each.expires_s is None or each.expires_s > now_s
+        }
         return [active.get(name, active.get(zone, active.get("all"))) for name, zone, _ in self.names]
 
 
-def _steered(deployment: Deployment, zone: Zone, name: SteeredName, numbers: Mapping[Slot, int], registry: Registry,
-             ) -> SteeredRecord:
+def _steered(
+    deployment: Deployment,
+    zone: Zone,
+    name: SteeredName,
+    numbers: Mapping[Slot, int],
+    registry: Registry,
+) -> SteeredRecord:
     anycast = deployment.services[name.service].anycast
     return SteeredRecord(
-        owner=_labels(full_name(zone, name)), ttl_s=name.ttl_s, a=bool(anycast.ipv4), aaaa=bool(anycast.ipv6),
-        selector=_selector(zone, name, numbers, registry), counter=registry.index("name", full_name(zone, name)),
+        owner=_labels(full_name(zone, name)),
+        ttl_s=name.ttl_s,
+        a=bool(anycast.ipv4),
+        aaaa=bool(anycast.ipv6),
+        selector=_selector(zone, name, numbers, registry),
+        counter=registry.index("name", full_name(zone, name)),
         anycast_ipv4=tuple(address.packed for address in anycast.ipv4),
-        anycast_ipv6=tuple(address.packed for address in anycast.ipv6))
+        anycast_ipv6=tuple(address.packed for address in anycast.ipv6),
+    )
 
 
 def _selector(zone: Zone, name: SteeredName, numbers: Mapping[Slot, int], registry: Registry) -> SelectorSpec:
@@ -89,10 +131,17 @@ def _selector(zone: Zone, name: SteeredName, numbers: Mapping[Slot, int], regist
         return SelectorSpec(numbers[Slot(zone.apex, name.policy, name.service)])
     experiment = zone.experiments[name.experiment or ""]
     limits = arm_limits([arm.share for arm in experiment.arms])
-    arms = tuple(ArmSpec(limit, numbers[Slot(zone.apex, arm.policy, name.service)],
-                         registry.index("arm", f"{zone.apex}/{experiment.name}", arm.name))
-                 for arm, limit in zip(experiment.arms, limits, strict=True))
-    return SelectorSpec(arms[0].slot, experiment.name, experiment.unit.ipv4_bits, experiment.unit.ipv6_bits, arms)
+    arms = tuple(
+        ArmSpec(
+            limit,
+            numbers[Slot(zone.apex, arm.policy, name.service)],
+            registry.index("arm", f"{zone.apex}/{experiment.name}", arm.name),
+        )
+        for arm, limit in zip(experiment.arms, limits, strict=True)
+    )
+    return SelectorSpec(
+        arms[0].slot, experiment.name, experiment.unit.ipv4_bits, experiment.unit.ipv6_bits, arms
+    )
 
 
 def _labels(name: str) -> Labels:

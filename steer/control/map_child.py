@@ -1,11 +1,14 @@
 """The map, from the cache or from a child process that builds it, writes it and exits.
 
 A child keeps the builder's memory out of the server and its work off the server's event loop, so polls are
-never late for it. The parent hands the deployment over as a pickle of its own values, on the child's standard input; the
-child answers with progress lines. Cache files are named by the hash of their inputs and renamed into place."""
+never late for it. The parent hands the deployment over as a pickle of its own values, on the child's standard
+input; the child answers with progress lines. Cache files are named by the hash of their inputs and renamed
+into place."""
+
 import asyncio
 import hashlib
 import json
+import mmap
 import os
 import pickle
 import resource
@@ -16,6 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from steer.decide.fingerprint import map_fingerprint
 from steer.decide.map_builder import build_map
@@ -56,20 +60,25 @@ class MapFile:
     from_cache: bool
 
 
-async def ensure_map(deployment: Deployment, databases: Databases, cache_directory: Path,
-                     progress: Callable[[str], None]) -> MapFile:
+async def ensure_map(
+    deployment: Deployment, databases: Databases, cache_directory: Path, progress: Callable[[str], None]
+) -> MapFile:
     """The deployment's map: from the cache when its inputs are unchanged and it is whole, else built now.
 
     Cancelling ends the child. Raises Refused for unsound databases, MapBuildError when the child fails."""
     digests = await asyncio.to_thread(lambda: [_digest(path) for path in (*databases.city, *databases.asn)])
     identity = await asyncio.to_thread(
-        map_fingerprint, deployment, ("city", *digests[: len(databases.city)], "asn", *digests[len(databases.city) :]))
-    names = {path.name: digest for path, digest in zip((*databases.city, *databases.asn), digests, strict=True)}
+        map_fingerprint,
+        deployment,
+        ("city", *digests[: len(databases.city)], "asn", *digests[len(databases.city) :]),
+    )
+    names = {
+        path.name: digest for path, digest in zip((*databases.city, *databases.asn), digests, strict=True)
+    }
     path = cache_directory / f"{identity[:16].hex()}.map"
     plans = await asyncio.to_thread(_read_cached, path, identity[:16])
     if plans is not None:
         return MapFile(path, identity[:16], plans, names, from_cache=True)
-    cache_directory.mkdir(parents=True, exist_ok=True)
     await _run_child((deployment, databases, path, identity[:16], names), progress)
     plans = await asyncio.to_thread(_read_cached, path, identity[:16])
     if plans is None:
@@ -77,12 +86,19 @@ async def ensure_map(deployment: Deployment, databases: Databases, cache_directo
     return MapFile(path, identity[:16], plans, names, from_cache=False)
 
 
-def build_into(deployment: Deployment, databases: Databases, path: Path, identity: bytes, names: dict[str, str],
-               progress: Callable[[str], None]) -> None:
+def build_into(
+    deployment: Deployment,
+    databases: Databases,
+    path: Path,
+    identity: bytes,
+    names: dict[str, str],
+    progress: Callable[[str], None],
+) -> None:
     """Build the map in this process and rename it into place. Raises Refused for unsound databases."""
     geography, places = _read_geodata(databases, progress)
     built = build_map(deployment, geography.pop, places, progress)
     progress("writing")
+    path.parent.mkdir(parents=True, exist_ok=True)
     buffers = pack_map(built, identity, {"databases": names})
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".building-", delete=False) as file:
         try:
@@ -90,13 +106,15 @@ def build_into(deployment: Deployment, databases: Databases, path: Path, identit
                 file.write(buffer)
             file.flush()
             os.fsync(file.fileno())
-            os.replace(file.name, path)
+            Path(file.name).replace(path)
         except BaseException:
-            os.unlink(file.name)
+            Path(file.name).unlink()
             raise
 
 
-def _read_geodata(databases: Databases, progress: Callable[[str], None]) -> tuple[dict[Family, Geography], Places]:
+def _read_geodata(
+    databases: Databases, progress: Callable[[str], None]
+) -> tuple[dict[Family, Geography], Places]:
     """Both families' networks over one table of places."""
     geography: dict[Family, Geography] = {}
     tables: list[Places] = []
@@ -113,23 +131,29 @@ def _read_geodata(databases: Databases, progress: Callable[[str], None]) -> tupl
 
 
 def _joined(tables: Sequence[Places]) -> Places:
-    names, city = [], []
+    names: list[str] = []
+    city: list[NDArray[np.int32]] = []
     for table in tables:
         city.append(table.city + len(names))
         names += table.city_names
-    columns = {name: np.concatenate([getattr(table, name) for table in tables])
-               for name in ("latitude_deg", "longitude_deg", "accuracy_km", "country", "continent", "subdivision")}
+    columns = {
+        name: np.concatenate([getattr(table, name) for table in tables])
+        for name in ("latitude_deg", "longitude_deg", "accuracy_km", "country", "continent", "subdivision")
+    }
     return Places(**columns, city=np.concatenate(city), city_names=tuple(names))
 
 
-def _no_asns() -> tuple[Networks, np.ndarray[tuple[int], np.dtype[np.uint32]]]:
-    return Networks(np.zeros(1, dtype=np.uint64), np.full(1, -1, dtype=np.int32)), np.zeros(0, dtype=np.uint32)
+def _no_asns() -> tuple[Networks, NDArray[np.uint32]]:
+    return Networks(np.zeros(1, dtype=np.uint64), np.full(1, -1, dtype=np.int32)), np.zeros(
+        0, dtype=np.uint32
+    )
 
 
 def _read_cached(path: Path, identity: bytes) -> PlanTable | None:
     """The plans of a whole cache file with these inputs; None where there is none."""
     try:
-        data = np.memmap(path, mode="r")
+        with path.open("rb") as file:
+            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         part = fmt.load_part(memoryview(data), fmt.Part.MAP)
         read_memo(part)
         return read_plans(part) if part.identity == identity else None
@@ -142,14 +166,22 @@ def _digest(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise Refused([Fault(str(path), 0, 0, f"cannot be read: {error.strerror}", "give a readable database")]) from error
+        raise Refused(
+            [Fault(str(path), 0, 0, f"cannot be read: {error.strerror}", "give a readable database")]
+        ) from error
 
 
 async def _run_child(work: tuple[object, ...], progress: Callable[[str], None]) -> None:
     child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "steer.control.map_child", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE)
+        sys.executable,
+        "-m",
+        "steer.control.map_child",
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
     try:
-        assert child.stdin is not None and child.stdout is not None
+        assert child.stdin is not None
+        assert child.stdout is not None
         child.stdin.write(pickle.dumps(work))
         child.stdin.close()
         refused: list[Fault] = []
@@ -174,12 +206,24 @@ def _child() -> None:
     """The child's main: work on standard input, progress and faults on standard output."""
     os.nice(_NICENESS)
     resource.setrlimit(resource.RLIMIT_AS, (CHILD_MEMORY_BYTES, CHILD_MEMORY_BYTES))
-    work = pickle.load(sys.stdin.buffer)  # written by our own parent  # noqa: S301
+    deployment, databases, path, identity, names = pickle.load(sys.stdin.buffer)  # noqa: S301
     try:
-        build_into(*work, progress=lambda text: print(json.dumps({"progress": text}), flush=True))
+        build_into(
+            deployment,
+            databases,
+            path,
+            identity,
+            names,
+            progress=lambda text: _say({"progress": text}),
+        )
     except Refused as refused:
         for fault in refused.faults:
-            print(json.dumps({"fault": asdict(fault)}), flush=True)
+            _say({"fault": asdict(fault)})
+
+
+def _say(report: object) -> None:
+    sys.stdout.write(json.dumps(report) + "\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

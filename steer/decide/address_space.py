@@ -2,6 +2,7 @@
 
 Keys are left-aligned in 64 bits (IPv4 address << 32; the upper half of an IPv6 address). A partition is an
 array of rising starts, the first 0; an element runs to the next start. Pure NumPy."""
+
 from collections.abc import Iterable
 from typing import TypeVar
 
@@ -17,7 +18,8 @@ _LAST = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
 
 
 def prefix_intervals(prefixes: Iterable[Prefix], family: int) -> tuple[Keys, Keys]:
-    """First and last key of every prefix of this family, in the order given; lengths are at most 64 for IPv6."""
+    """First and last key of every prefix of this family, in the order given; lengths are at most 64 for
+    IPv6."""
     pairs = [_interval(prefix) for prefix in prefixes if prefix.version == family]
     array = np.array(pairs, dtype=np.uint64).reshape(-1, 2)
     return array[:, 0].copy(), array[:, 1].copy()
@@ -30,7 +32,8 @@ def cut_points(first: Keys, last: Keys) -> Keys:
 
 
 def elements_within(starts: Keys, first: Keys, last: Keys) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """For each interval the range (from, to) of elements of a partition that it covers; it must be cut there."""
+    """For each interval the range (from, to) of elements of a partition that it covers; it must be cut
+    there."""
     begin = np.searchsorted(starts, first)
     end = np.searchsorted(starts, last, side="right")
     return begin, end
@@ -77,7 +80,9 @@ def aligned_blocks(starts: Keys) -> tuple[Keys, NDArray[np.uint8], NDArray[np.in
     while len(position):
         alignment = np.where(position == 0, 64, highest_bit(position & (~position + _ONE)))
         room = last - position  # one less than what is left, so that the whole space fits
-        size = np.where(room == _LAST, 64, highest_bit(room + np.where(room == _LAST, 0, 1).astype(np.uint64)))
+        size = np.where(
+            room == _LAST, 64, highest_bit(room + np.where(room == _LAST, 0, 1).astype(np.uint64))
+        )
         exponent = np.minimum(alignment, size).astype(np.uint8)
         pieces.append((position, np.uint8(64) - exponent, owner))
         block_last = position + (_ONE << np.minimum(exponent, 63).astype(np.uint64)) - _ONE
@@ -93,8 +98,8 @@ def block_lengths(starts: Keys, values: NDArray[_Value]) -> NDArray[np.uint8]:
     """For every element of a partition: the length in bits of the largest aligned block around its start in
     which all elements have its value: the leaf depth of the minimal partition by `values`.
 
-    A block of 2^k keys around x avoids key y exactly when x and y differ in bit k or above, so the run's outer
-    neighbours decide, in closed form."""
+    A block of 2^k keys around x avoids key y exactly when x and y differ in bit k or above, so the run's
+    outer neighbours decide, in closed form."""
     heads = np.flatnonzero(run_heads(values))
     run_lengths = np.diff(np.append(heads, len(starts)))
     before = np.repeat(starts[heads] - _ONE, run_lengths)  # wraps for the first run, which has no neighbour

@@ -1,4 +1,5 @@
 """Every target of a deployment, numbered once; and the rankings of POPs and regions by distance. Pure."""
+
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -54,31 +55,57 @@ class Rankings:
 
     def nearest(self, service: Service, policy: Policy, excluded: frozenset[str]) -> Ranking:
         """POPs by distance."""
-        request = RankingRequest(service.name, "nearest", policy.candidates, excluded, policy.pops, policy.families)
+        request = RankingRequest(
+            service.name, "nearest", policy.candidates, excluded, policy.pops, policy.families
+        )
         if request not in self._known:
             pops = usable_pops(service, policy, excluded)
             sites = self._sites(service, policy, pops)
-            found = rank(self.places.latitude_deg, self.places.longitude_deg, sites, policy.candidates,
-                         policy.pops.max_distance_km)
+            found = rank(
+                self.places.latitude_deg,
+                self.places.longitude_deg,
+                sites,
+                policy.candidates,
+                policy.pops.max_distance_km,
+            )
             self._known[request] = self._with_region(found, service, policy)
         return self._known[request]
 
     def nearest_region(self, service: Service, policy: Policy) -> Ranking:
         """Regions by the distance of their nearest POP."""
-        request = RankingRequest(service.name, "region", policy.candidates, frozenset(), policy.pops, policy.families)
+        request = RankingRequest(
+            service.name, "region", policy.candidates, frozenset(), policy.pops, policy.families
+        )
         if request not in self._known:
-            regions = [name for name, addresses in sorted(service.regions.items())
-                       if usable_addresses(addresses, service, policy)]
-            pops = [pop for pop in usable_pops(service, policy, frozenset(), regional=True) if pop.region in regions]
+            regions = [
+                name
+                for name, addresses in sorted(service.regions.items())
+                if usable_addresses(addresses, service, policy)
+            ]
+            pops = [
+                pop
+                for pop in usable_pops(service, policy, frozenset(), regional=True)
+                if pop.region in regions
+            ]
             regions = sorted({pop.region for pop in pops if pop.region is not None})
             sites = self._sites(service, policy, pops)
             grouped = Sites(
-                sites.latitude_deg, sites.longitude_deg, sites.bias_km,
+                sites.latitude_deg,
+                sites.longitude_deg,
+                sites.bias_km,
                 np.array([regions.index(pop.region or "") for pop in pops], dtype=np.int64),
-                np.array([self.catalogue.index[service.name, Target("region", name)] for name in regions],
-                         dtype=np.int32))
-            self._known[request] = rank(self.places.latitude_deg, self.places.longitude_deg, grouped,
-                                        policy.candidates, policy.pops.max_distance_km)
+                np.array(
+                    [self.catalogue.index[service.name, Target("region", name)] for name in regions],
+                    dtype=np.int32,
+                ),
+            )
+            self._known[request] = rank(
+                self.places.latitude_deg,
+                self.places.longitude_deg,
+                grouped,
+                policy.candidates,
+                policy.pops.max_distance_km,
+            )
         return self._known[request]
 
     def _sites(self, service: Service, policy: Policy, pops: list[Pop]) -> Sites:
@@ -88,24 +115,34 @@ class Rankings:
             np.array([pop.longitude_deg for pop in pops], dtype=np.float64),
             np.array([bias.get(pop.name, 0.0) for pop in pops], dtype=np.float64),
             np.arange(len(pops)),
-            np.array([self.catalogue.index[service.name, Target("pop", pop.name)] for pop in pops], dtype=np.int32))
+            np.array(
+                [self.catalogue.index[service.name, Target("pop", pop.name)] for pop in pops], dtype=np.int32
+            ),
+        )
 
     def _with_region(self, found: Ranking, service: Service, policy: Policy) -> Ranking:
         region_of = np.full(len(self.catalogue.targets) + 1, -1, dtype=np.int32)  # last: of no target
         for pop in service.pops.values():
             if pop.region is not None and usable_addresses(service.regions[pop.region], service, policy):
-                region_of[self.catalogue.index[service.name, Target("pop", pop.name)]] = (
-                    self.catalogue.index[service.name, Target("region", pop.region)])
+                region_of[self.catalogue.index[service.name, Target("pop", pop.name)]] = self.catalogue.index[
+                    service.name, Target("region", pop.region)
+                ]
         return Ranking(np.column_stack([found.rows, region_of[found.rows[:, 0]]]), found.row_of_place)
 
 
-def usable_pops(service: Service, policy: Policy, excluded: frozenset[str], *, regional: bool = False) -> list[Pop]:
-    """The POPs that a policy's geographic answers may give, by name. `regional`: a POP stands for its region, so its own
-    addresses do not matter."""
-    return [pop for name, pop in sorted(service.pops.items())
-            if (policy.pops.only is None or name in policy.pops.only)
-            and name not in policy.pops.excluded and name not in excluded
-            and (regional or usable_addresses(pop.addresses, service, policy))]
+def usable_pops(
+    service: Service, policy: Policy, excluded: frozenset[str], *, regional: bool = False
+) -> list[Pop]:
+    """The POPs that a policy's geographic answers may give, by name. `regional`: a POP stands for its region,
+    so its own addresses do not matter."""
+    return [
+        pop
+        for name, pop in sorted(service.pops.items())
+        if (policy.pops.only is None or name in policy.pops.only)
+        and name not in policy.pops.excluded
+        and name not in excluded
+        and (regional or usable_addresses(pop.addresses, service, policy))
+    ]
 
 
 def usable_addresses(addresses: Addresses, service: Service, policy: Policy) -> bool:

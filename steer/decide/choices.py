@@ -2,6 +2,7 @@
 
 UP candidates before DEGRADED ones; UNKNOWN only where the operator named the target; DRAINED and DOWN never.
 Out of candidates means anycast; nothing left for anycast is still anycast: never an empty answer."""
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,14 +16,19 @@ from steer.model.service import ANYCAST, Service, Target
 from steer.model.status import PopHealth, PopState
 
 OUT, UNKNOWN, DEGRADED, UP = range(4)  # how good a target is, worst first
-_RANK = {PopState.UP: UP, PopState.DEGRADED: DEGRADED, PopState.UNKNOWN: UNKNOWN, PopState.DRAINED: OUT,
-         PopState.DOWN: OUT}
+_RANK = {
+    PopState.UP: UP,
+    PopState.DEGRADED: DEGRADED,
+    PopState.UNKNOWN: UNKNOWN,
+    PopState.DRAINED: OUT,
+    PopState.DOWN: OUT,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class TargetStates:
-    """One entry per target of the catalogue: how good it is, whether it may be about to change, and the TTL cap
-    of its service while it may."""
+    """One entry per target of the catalogue: how good it is, whether it may be about to change, and the TTL
+    cap of its service while it may."""
 
     rank: NDArray[np.int8]
     changing: NDArray[np.bool_]
@@ -45,8 +51,11 @@ def target_states(catalogue: Catalogue, states: Mapping[tuple[str, str], PopHeal
             elif pop.status_url is not None:
                 rank[number], changing[number] = UNKNOWN, True
         for region in service.regions:
-            members = [catalogue.index[service.name, Target("pop", name)] for name, pop in service.pops.items()
-                       if pop.region == region]
+            members = [
+                catalogue.index[service.name, Target("pop", name)]
+                for name, pop in service.pops.items()
+                if pop.region == region
+            ]
             number = catalogue.index[service.name, Target("region", region)]
             rank[number] = max((rank[member] for member in members), default=OUT)
             changing[number] = any(changing[member] for member in members)
@@ -54,8 +63,13 @@ def target_states(catalogue: Catalogue, states: Mapping[tuple[str, str], PopHeal
     return TargetStates(rank, changing, cap)
 
 
-def make_choices(plans: PlanTable, catalogue: Catalogue, states: TargetStates, forced: Sequence[Target | None],
-                 forced_services: Sequence[str]) -> ChoiceTable:
+def make_choices(
+    plans: PlanTable,
+    catalogue: Catalogue,
+    states: TargetStates,
+    forced: Sequence[Target | None],
+    forced_services: Sequence[str],
+) -> ChoiceTable:
     """Choices of all plans, and of the forced targets. `forced`: per steered name the target that beats every
     rule, or None; `forced_services`: that name's service."""
     sets = _Sets(catalogue)
@@ -66,17 +80,25 @@ def make_choices(plans: PlanTable, catalogue: Catalogue, states: TargetStates, f
     offset, count, alternatives = _alternatives(plans, (set_a != NO_SET) | (set_aaaa != NO_SET))
     forced_rows, names = _forced(catalogue, forced, forced_services, len(plans))
     extra = len(forced_rows)
-    forced_sets = [np.array([sets.of_target(number, family) for number in forced_rows], dtype=np.uint32)
-                   for family in (4, 6)]
+    forced_sets = [
+        np.array([sets.of_target(number, family) for number in forced_rows], dtype=np.uint32)
+        for family in (4, 6)
+    ]
     nothing = np.zeros(extra, dtype=np.uint8)
     return ChoiceTable(
-        set_a=np.concatenate([set_a, forced_sets[0]]), set_aaaa=np.concatenate([set_aaaa, forced_sets[1]]),
+        set_a=np.concatenate([set_a, forced_sets[0]]),
+        set_aaaa=np.concatenate([set_aaaa, forced_sets[1]]),
         ttl_cap_s=np.append(cap, np.full(extra, NO_CAP, dtype=np.uint32)),
         target=np.append(chosen[4].first, np.array(forced_rows, dtype=np.int32)).astype(np.int32),
         rule=np.append(plans.rule, np.full(extra, -1, dtype=np.int32)),
-        unit4_bits=np.append(plans.unit4_bits, nothing), unit6_bits=np.append(plans.unit6_bits, nothing),
-        alternative_offset=np.append(offset, nothing), alternative_count=np.append(count, nothing),
-        alternatives=alternatives, forced=names, sets_a=tuple(sets.known[4]), sets_aaaa=tuple(sets.known[6]),
+        unit4_bits=np.append(plans.unit4_bits, nothing),
+        unit6_bits=np.append(plans.unit6_bits, nothing),
+        alternative_offset=np.append(offset, nothing),
+        alternative_count=np.append(count, nothing),
+        alternatives=alternatives,
+        forced=names,
+        sets_a=tuple(sets.known[4]),
+        sets_aaaa=tuple(sets.known[6]),
     )
 
 
@@ -94,8 +116,8 @@ class _Chosen:
 def candidate_ranks(plans: PlanTable, states: TargetStates, anycast: NDArray[np.int32]) -> NDArray[np.int8]:
     """How good each plan's candidates are now, shape (plans, width); OUT where there is none.
 
-    Anycast is only as healthy as where it leads; an UNKNOWN catchment is left to BGP. A sticky plan keeps a POP
-    until it is DOWN or DRAINED."""
+    Anycast is only as healthy as where it leads; an UNKNOWN catchment is left to BGP. A sticky plan keeps a
+    POP until it is DOWN or DRAINED."""
     targets = plans.plan_targets
     rank = np.where(targets >= 0, states.rank[targets], OUT).astype(np.int8)
     rank[(rank == UNKNOWN) & plans.geographic] = OUT
@@ -108,7 +130,9 @@ def candidate_ranks(plans: PlanTable, states: TargetStates, anycast: NDArray[np.
     return rank
 
 
-def _chosen(plans: PlanTable, lacks: NDArray[np.bool_], states: TargetStates, anycast: NDArray[np.int32]) -> _Chosen:
+def _chosen(
+    plans: PlanTable, lacks: NDArray[np.bool_], states: TargetStates, anycast: NDArray[np.int32]
+) -> _Chosen:
     """Each plan's best candidates for one family; `lacks`: per target, whether it has no address of it."""
     targets = plans.plan_targets
     rank = candidate_ranks(plans, states, anycast)
@@ -137,8 +161,10 @@ def _caps(plans: PlanTable, states: TargetStates) -> NDArray[np.uint32]:
     return result
 
 
-def _alternatives(plans: PlanTable, answers: NDArray[np.bool_],
-                  ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+def _alternatives(
+    plans: PlanTable,
+    answers: NDArray[np.bool_],
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """The alternatives that have an answer now: (offset, count) per plan, and rows (weight, choice, text)."""
     rows = plans.alternatives.astype(np.int64)
     keep = answers[rows[:, 1]] if len(rows) else np.zeros(0, dtype=np.bool_)
@@ -148,9 +174,14 @@ def _alternatives(plans: PlanTable, answers: NDArray[np.bool_],
     return kept_before[begin], kept_before[end] - kept_before[begin], rows[keep]
 
 
-def _forced(catalogue: Catalogue, forced: Sequence[Target | None], services: Sequence[str], base: int,
-            ) -> tuple[list[int], NDArray[np.uint32]]:
-    """Target numbers that need a row, and per steered name its row; a service without that target is left alone."""
+def _forced(
+    catalogue: Catalogue,
+    forced: Sequence[Target | None],
+    services: Sequence[str],
+    base: int,
+) -> tuple[list[int], NDArray[np.uint32]]:
+    """Target numbers that need a row, and per steered name its row; a service without that target is left
+    alone."""
     rows: dict[int, int] = {}
     names = np.full(len(forced), NO_SET, dtype=np.uint32)
     for position, (target, service) in enumerate(zip(forced, services, strict=True)):
@@ -166,10 +197,14 @@ class _Sets:
     def __init__(self, catalogue: Catalogue) -> None:
         services: dict[str, Service] = {service.name: service for service in catalogue.services}
         addresses = [services[service].addresses(target) for service, target in catalogue.targets]
-        self._packed = {4: [tuple(one.packed for one in each.ipv4) for each in addresses],
-                        6: [tuple(one.packed for one in each.ipv6) for each in addresses]}
+        self._packed = {
+            4: [tuple(one.packed for one in each.ipv4) for each in addresses],
+            6: [tuple(one.packed for one in each.ipv6) for each in addresses],
+        }
         self._anycast = [catalogue.index[service, ANYCAST] for service, _ in catalogue.targets]
-        self.lacks = {family: np.array([not each for each in packed]) for family, packed in self._packed.items()}
+        self.lacks = {
+            family: np.array([not each for each in packed]) for family, packed in self._packed.items()
+        }
         self.known: dict[int, dict[tuple[bytes, ...], int]] = {4: {}, 6: {}}
 
     def of_plans(self, plans: PlanTable, chosen: _Chosen, family: int) -> NDArray[np.uint32]:
@@ -184,5 +219,7 @@ class _Sets:
         return own if own != NO_SET else self._number([self._anycast[target]], family)
 
     def _number(self, targets: list[int], family: int) -> int:
-        packed = tuple(dict.fromkeys(address for target in targets for address in self._packed[family][target]))
+        packed = tuple(
+            dict.fromkeys(address for target in targets for address in self._packed[family][target])
+        )
         return self.known[family].setdefault(packed, len(self.known[family])) if packed else NO_SET

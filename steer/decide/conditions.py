@@ -2,6 +2,7 @@
 
 An atom is one combination of place, named ASN, membership in the policies' prefix lists and catchment: all
 addresses of an atom get the same plan from every policy."""
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,8 +15,8 @@ from steer.model.service import Prefix
 
 @dataclass(frozen=True, slots=True)
 class Codes:
-    """A text column of the places as numbers: `names` rises, `number` is each place's index in it; the last entry
-    of `number`, for the unknown place, is len(names)."""
+    """A text column of the places as numbers: `names` rises, `number` is each place's index in it; the last
+    entry of `number`, for the unknown place, is len(names)."""
 
     names: NDArray[np.str_]
     number: NDArray[np.int64]
@@ -48,9 +49,10 @@ class PlaceCodes:
 
 @dataclass(frozen=True, slots=True)
 class Atoms:
-    """Shape (n,) each. `place`: row of the places that `codes` numbers, -1 unknown; `asn`: 0 where no rule names it; `group`: row of `member`,
-    shape (groups, prefix lists), and of `catchment`, shape (groups, services), which holds target indices or -1.
-    Group 0 is in no list and no catchment. `lists`: the column of each prefix list."""
+    """Shape (n,) each. `place`: row of the places that `codes` numbers, -1 unknown; `asn`: 0 where no rule
+    names it; `group`: row of `member`, shape (groups, prefix lists), and of `catchment`, shape (groups,
+    services), which holds target indices or -1. Group 0 is in no list and no catchment. `lists`: the column
+    of each prefix list."""
 
     codes: PlaceCodes
     place: NDArray[np.int32]
@@ -75,8 +77,11 @@ def matches(when: When | None, atoms: Atoms) -> NDArray[np.bool_]:
         result &= atoms.member[atoms.group, atoms.lists[when.prefixes]]
     if when.asns is not None:
         result &= np.isin(atoms.asn, np.array(sorted(when.asns), dtype=np.uint32))
-    for wanted, codes in ((when.countries, atoms.codes.country), (when.continents, atoms.codes.continent),
-                          (when.subdivisions, atoms.codes.subdivision)):
+    for wanted, codes in (
+        (when.countries, atoms.codes.country),
+        (when.continents, atoms.codes.continent),
+        (when.subdivisions, atoms.codes.subdivision),
+    ):
         if wanted is not None:
             result &= codes.among(wanted)[atoms.place]
     if when.negated is not None:

@@ -2,6 +2,7 @@
 
 Great-circle distance on a sphere of the Earth's mean radius, as haversine gives; chords come from unit
 vectors, so that many places and POPs are one matrix product."""
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,22 +26,29 @@ class Ranking:
     row_of_place: NDArray[np.int32]
 
 
-def distances_km(latitude_deg: NDArray[np.float64], longitude_deg: NDArray[np.float64],
-                 site_latitude_deg: NDArray[np.float64], site_longitude_deg: NDArray[np.float64],
-                 ) -> NDArray[np.float64]:
+def distances_km(
+    latitude_deg: NDArray[np.float64],
+    longitude_deg: NDArray[np.float64],
+    site_latitude_deg: NDArray[np.float64],
+    site_longitude_deg: NDArray[np.float64],
+) -> NDArray[np.float64]:
     """Great-circle distances, shape (places, sites); NaN where a place is unknown."""
-    chords = 2.0 - 2.0 * (unit_vectors(latitude_deg, longitude_deg)
-                          @ unit_vectors(site_latitude_deg, site_longitude_deg).T)
+    chords = 2.0 - 2.0 * (
+        unit_vectors(latitude_deg, longitude_deg) @ unit_vectors(site_latitude_deg, site_longitude_deg).T
+    )
     half = np.sqrt(np.clip(chords, 0.0, 4.0)) / 2.0
     distance: NDArray[np.float64] = 2.0 * EARTH_RADIUS_KM * np.arcsin(half)
     return distance
 
 
-def unit_vectors(latitude_deg: NDArray[np.float64], longitude_deg: NDArray[np.float64]) -> NDArray[np.float64]:
+def unit_vectors(
+    latitude_deg: NDArray[np.float64], longitude_deg: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """Points on the unit sphere, shape (n, 3)."""
     latitude, longitude = np.radians(latitude_deg), np.radians(longitude_deg)
-    return np.stack([np.cos(latitude) * np.cos(longitude), np.cos(latitude) * np.sin(longitude),
-                     np.sin(latitude)], axis=1)
+    return np.stack(
+        [np.cos(latitude) * np.cos(longitude), np.cos(latitude) * np.sin(longitude), np.sin(latitude)], axis=1
+    )
 
 
 def expected_rtt_ms(distance_km: float) -> float:
@@ -61,14 +69,22 @@ class Sites:
     column: NDArray[np.int32]  # one per group
 
 
-def rank(latitude_deg: NDArray[np.float64], longitude_deg: NDArray[np.float64], sites: Sites, keep: int,
-         max_distance_km: float | None) -> Ranking:
-    """Order the groups of sites for every place by distance plus bias, nearest first, ties to the earlier group.
+def rank(
+    latitude_deg: NDArray[np.float64],
+    longitude_deg: NDArray[np.float64],
+    sites: Sites,
+    keep: int,
+    max_distance_km: float | None,
+) -> Ranking:
+    """Order the groups of sites for every place by distance plus bias, nearest first, ties to the earlier
+    group.
 
     Sites beyond `max_distance_km` (true distance) and unknown places (NaN) are left out."""
     width = min(keep, len(sites.column))
     if width == 0:
-        return Ranking(np.full((1, max(1, keep)), -1, dtype=np.int32), np.zeros(len(latitude_deg) + 1, dtype=np.int32))
+        return Ranking(
+            np.full((1, max(1, keep)), -1, dtype=np.int32), np.zeros(len(latitude_deg) + 1, dtype=np.int32)
+        )
     coordinates, sample = intern_rows([_bits(latitude_deg), _bits(longitude_deg)])
     best = np.full((len(sample), keep), -1, dtype=np.int32)
     for begin in range(0, len(sample), _CHUNK):
@@ -82,12 +98,20 @@ def rank(latitude_deg: NDArray[np.float64], longitude_deg: NDArray[np.float64], 
     return Ranking(rows, np.append(ids[1:][coordinates], 0).astype(np.int32))
 
 
-def _costs(latitude_deg: NDArray[np.float64], longitude_deg: NDArray[np.float64], sites: Sites,
-           max_distance_km: float | None) -> NDArray[np.float64]:
-    """What to rank by, shape (places, sites): distance plus bias, or where neither bias nor limit needs kilometres
-    the negative cosine of the angle, which orders alike and is far cheaper. Unreachable: infinite."""
+def _costs(
+    latitude_deg: NDArray[np.float64],
+    longitude_deg: NDArray[np.float64],
+    sites: Sites,
+    max_distance_km: float | None,
+) -> NDArray[np.float64]:
+    """What to rank by, shape (places, sites): distance plus bias, or where neither bias nor limit needs
+    kilometres the negative cosine of the angle, which orders alike and is far cheaper. Unreachable:
+    infinite."""
     if max_distance_km is None and not sites.bias_km.any():
-        cost = -(unit_vectors(latitude_deg, longitude_deg) @ unit_vectors(sites.latitude_deg, sites.longitude_deg).T)
+        cost = -(
+            unit_vectors(latitude_deg, longitude_deg)
+            @ unit_vectors(sites.latitude_deg, sites.longitude_deg).T
+        )
     else:
         distance = distances_km(latitude_deg, longitude_deg, sites.latitude_deg, sites.longitude_deg)
         cost = distance + sites.bias_km
@@ -115,6 +139,7 @@ def _best(cost: NDArray[np.float64], sites: Sites, width: int) -> NDArray[np.int
 
 
 def _bits(values: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Coordinates in units of 1e-6 degrees (0.1 m), so that they can be interned; unknown: a value of its own."""
+    """Coordinates in units of 1e-6 degrees (0.1 m), so that they can be interned; unknown: a value of its
+    own."""
     scaled = np.where(np.isnan(values), 1e9, np.round(values * 1e6))
     return scaled.astype(np.int64)

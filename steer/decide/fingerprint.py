@@ -1,6 +1,7 @@
 """A digest of all that a map depends on, so that an unchanged map is taken from the cache. Pure.
 
 Names, TTLs, plain records, health settings and the addresses themselves are left out: they change no map."""
+
 import hashlib
 from dataclasses import fields, is_dataclass
 from ipaddress import IPv4Network, IPv6Network
@@ -9,20 +10,33 @@ import numpy as np
 
 from steer.decide.views import policy_of, view_table
 from steer.model.deployment import Deployment
-from steer.model.service import Service
+from steer.model.service import Addresses, Service
 from steer.model.special_blocks import SPECIAL_BLOCKS_IPV4, SPECIAL_BLOCKS_IPV6
 
 ALGORITHM = 1  # raise it when the same inputs would give another map
 
 
 def map_fingerprint(deployment: Deployment, databases: tuple[str, ...]) -> bytes:
-    """SHA-256 over the inputs of the map; `databases`: digests of the geodata files, in their order of use."""
+    """SHA-256 over the inputs of the map; `databases`: digests of the geodata files, in their order of
+    use."""
     table = view_table(deployment)
     policies = [policy_of(deployment, slot) for slot in table.slots]
-    value = (ALGORITHM, databases, SPECIAL_BLOCKS_IPV4, SPECIAL_BLOCKS_IPV6, table.slots, table.programs,
-             [(policy.pops, policy.sticky, policy.families, policy.candidates, policy.unit) for policy in policies],
-             table.views.tolist(), table.source_starts, table.source_classes.tolist(),
-             [_geometry(service) for _, service in sorted(deployment.services.items())])
+    value = (
+        ALGORITHM,
+        databases,
+        SPECIAL_BLOCKS_IPV4,
+        SPECIAL_BLOCKS_IPV6,
+        table.slots,
+        table.programs,
+        [
+            (policy.pops, policy.sticky, policy.families, policy.candidates, policy.unit)
+            for policy in policies
+        ],
+        table.views.tolist(),
+        table.source_starts,
+        table.source_classes.tolist(),
+        [_geometry(service) for _, service in sorted(deployment.services.items())],
+    )
     digest = hashlib.sha256()
     _feed(digest, value, {})
     return digest.digest()
@@ -30,13 +44,20 @@ def map_fingerprint(deployment: Deployment, databases: tuple[str, ...]) -> bytes
 
 def _geometry(service: Service) -> tuple[object, ...]:
     """What of a service shapes the map: where POPs are, which families they have, what BGP does."""
-    def families(addresses: object) -> tuple[bool, bool]:
-        return bool(getattr(addresses, "ipv4")), bool(getattr(addresses, "ipv6"))
 
-    return (service.name, families(service.anycast),
-            [(name, families(addresses)) for name, addresses in sorted(service.regions.items())],
-            [(name, pop.latitude_deg, pop.longitude_deg, pop.region, families(pop.addresses))
-             for name, pop in sorted(service.pops.items())], service.catchment)
+    def families(addresses: Addresses) -> tuple[bool, bool]:
+        return bool(addresses.ipv4), bool(addresses.ipv6)
+
+    return (
+        service.name,
+        families(service.anycast),
+        [(name, families(addresses)) for name, addresses in sorted(service.regions.items())],
+        [
+            (name, pop.latitude_deg, pop.longitude_deg, pop.region, families(pop.addresses))
+            for name, pop in sorted(service.pops.items())
+        ],
+        service.catchment,
+    )
 
 
 def _feed(digest: "hashlib._Hash", value: object, seen: dict[int, bytes]) -> None:

@@ -1,6 +1,7 @@
 """From a deployment and geodata to the whole map: atoms, plans, classes, partitions, tries. Pure NumPy.
 
 Each step says what it does through `progress`, since the whole takes up to a minute on full city data."""
+
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -43,8 +44,9 @@ class Coded:
     code: NDArray[np.int32]
 
 
-def build_map(deployment: Deployment, geography: Callable[[Family], Geography], places: Places,
-              progress: Progress) -> BuiltMap:
+def build_map(
+    deployment: Deployment, geography: Callable[[Family], Geography], places: Places, progress: Progress
+) -> BuiltMap:
     """The map of a deployment. `geography` is asked once per family and its value let go, so that only one
     family's networks are in memory; their place rows are rows of `places`."""
     catalogue = Catalogue.of(deployment.services)
@@ -57,26 +59,45 @@ def build_map(deployment: Deployment, geography: Callable[[Family], Geography], 
     progress(f"{len(plans):,} plans; merging address space")
     classes, sample = intern_rows([plan_of_atom[:, column] for column in range(plan_of_atom.shape[1])])
     plan_of_class = plan_of_atom[sample].astype(np.uint32)
-    trie = _trie({family: Coded(part.starts, _class_codes(part.code, classes)) for family, part in coded.items()},
-                 plan_of_class, progress)
+    trie = _trie(
+        {family: Coded(part.starts, _class_codes(part.code, classes)) for family, part in coded.items()},
+        plan_of_class,
+        progress,
+    )
     progress(f"{len(trie.row_class):,} leaves, {len(trie.children):,} nodes")
-    return BuiltMap(trie, plans, plan_of_class, plan_of_atom[-1].astype(np.uint32),
-                    tuple((slot.zone, slot.policy, slot.service) for slot in table.slots), table.views,
-                    table.source_starts, table.source_classes)
+    return BuiltMap(
+        trie,
+        plans,
+        plan_of_class,
+        plan_of_atom[-1].astype(np.uint32),
+        tuple((slot.zone, slot.policy, slot.service) for slot in table.slots),
+        table.views,
+        table.source_starts,
+        table.source_classes,
+    )
 
 
 def _named(table: ViewTable, catalogue: Catalogue) -> Named:
     whens = [rule.when for program in table.programs for rule in program.rules]
     lists = tuple(dict.fromkeys(prefixes for when in whens for prefixes in named_lists(when)))
     asns = frozenset().union(*(named_asns(when) for when in whens)) if whens else frozenset[int]()
-    numbers = {(service, target.name): number for (service, target), number in catalogue.index.items()
-               if target.kind == "pop"}
+    numbers = {
+        (service, target.name): number
+        for (service, target), number in catalogue.index.items()
+        if target.kind == "pop"
+    }
     return Named(lists, asns, named_catchments(catalogue.services, numbers))
 
 
-def _atoms(named: Named, overlays: Mapping[Family, Overlay], geography: Callable[[Family], Geography],
-           places: Places, progress: Progress) -> tuple[Atoms, dict[Family, Coded]]:
-    """The atoms of both families (the last one is the client of whom nothing is known), and where they lie."""
+def _atoms(
+    named: Named,
+    overlays: Mapping[Family, Overlay],
+    geography: Callable[[Family], Geography],
+    places: Places,
+    progress: Progress,
+) -> tuple[Atoms, dict[Family, Coded]]:
+    """The atoms of both families (the last one is the client of whom nothing is known), and where they
+    lie."""
     member, catchment, offsets = concatenated_groups(overlays)
     asn_list = np.array(sorted({0, *named.asns}), dtype=np.uint32)
     codes: list[NDArray[np.int64]] = []
@@ -99,7 +120,9 @@ def _atoms(named: Named, overlays: Mapping[Family, Overlay], geography: Callable
     return Atoms(PlaceCodes.of(places), place, asn, group.astype(np.int32), member, catchment, lists), coded
 
 
-def _packed(found: Segments, asn_list: NDArray[np.uint32], groups: int, group_offset: int) -> NDArray[np.int64]:
+def _packed(
+    found: Segments, asn_list: NDArray[np.uint32], groups: int, group_offset: int
+) -> NDArray[np.int64]:
     code = found.place.astype(np.int64) + 1
     code *= len(asn_list)
     code += np.searchsorted(asn_list, found.asn)
@@ -127,8 +150,9 @@ def _merged(found: Segments, number: NDArray[np.int32]) -> Coded:
     return Coded(found.starts[heads], code[heads])
 
 
-def _plans(deployment: Deployment, table: ViewTable, catalogue: Catalogue, atoms: Atoms,
-           places: Places) -> tuple[PlanTable, NDArray[np.int32]]:
+def _plans(
+    deployment: Deployment, table: ViewTable, catalogue: Catalogue, atoms: Atoms, places: Places
+) -> tuple[PlanTable, NDArray[np.int32]]:
     """All plans, and the plan of every atom in every partition."""
     builder = PlanBuilder(catalogue, atoms, Rankings(catalogue, places))
     columns = [builder.evaluate(program, policy_of(deployment, program.slot)) for program in table.programs]
@@ -156,14 +180,22 @@ def _trie(coded: Mapping[Family, Coded], plan_of_class: NDArray[np.uint32], prog
         for partition in range(plan_of_class.shape[1]):
             depths[:, partition] = block_lengths(start, _values(code, plan_of_class[:, partition]))
         tries.append(built)
-        row_class.append(np.where(code >= 0, code, SPECIAL + (-1 - code.astype(np.int64))).astype(np.uint32)[leaf])
+        row_class.append(
+            np.where(code >= 0, code, SPECIAL + (-1 - code.astype(np.int64))).astype(np.uint32)[leaf]
+        )
         row_depths.append(depths[leaf])
         nodes += len(built.children)
         rows += len(leaf)
-    return Trie(tries[0].direct, tries[1].direct,
-                *(np.concatenate([getattr(trie, name) for trie in tries])
-                  for name in ("children", "leaves", "first_child", "first_row")),
-                row_class=np.concatenate(row_class), row_depths=np.concatenate(row_depths))
+    return Trie(
+        v4_direct=tries[0].direct,
+        v6_direct=tries[1].direct,
+        children=np.concatenate([trie.children for trie in tries]),
+        leaves=np.concatenate([trie.leaves for trie in tries]),
+        first_child=np.concatenate([trie.first_child for trie in tries]),
+        first_row=np.concatenate([trie.first_row for trie in tries]),
+        row_class=np.concatenate(row_class),
+        row_depths=np.concatenate(row_depths),
+    )
 
 
 def _values(code: NDArray[np.int32], plan: NDArray[np.uint32]) -> NDArray[np.int64]:

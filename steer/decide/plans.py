@@ -2,9 +2,10 @@
 
 A plan is the rule, the catchment POP if known, and the ordered targets; equal plans are one plan, over all
 partitions. Health and load have no say here."""
+
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +18,11 @@ from steer.model.map import NO_TARGET, PlanTable
 from steer.model.policy import Answer, Fixed, Geographic, Policy, Preference, SimpleAnswer, Weighted
 from steer.model.service import ANYCAST, Service, Target
 
-
 _T = TypeVar("_T")
 
 
-class Plan(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Plan:
     """One plan; see PlanTable for the fields. `alternatives`: (weight, plan, text) of a weighted plan."""
 
     rule: int
@@ -56,7 +57,9 @@ class PlanBuilder:
             hit = matches(rule.when, self.atoms)[open_atoms]
             if hit.any():
                 chosen = open_atoms[hit]
-                plan[chosen] = self._answer(_Context(self, rule.identity, program, policy, chosen), rule.answer)
+                plan[chosen] = self._answer(
+                    _Context(self, rule.identity, program, policy, chosen), rule.answer
+                )
                 open_atoms = open_atoms[~hit]
         if len(open_atoms):
             identity = f"{program.slot.zone}/{program.slot.policy}#none"
@@ -74,18 +77,23 @@ class PlanBuilder:
         return PlanTable(
             services=tuple(service.name for service in self.catalogue.services),
             targets=tuple((service, str(target)) for service, target in self.catalogue.targets),
-            rules=tuple(self._rules), texts=tuple(self._texts),
+            rules=tuple(self._rules),
+            texts=tuple(self._texts),
             rule=np.array([plan.rule for plan in plans], dtype=np.int32),
             service=np.array([plan.service for plan in plans], dtype=np.int32),
             catchment=np.array([plan.catchment for plan in plans], dtype=np.int32),
-            plan_targets=np.array([_padded(plan.targets, width, NO_TARGET) for plan in plans], dtype=np.int32),
+            plan_targets=np.array(
+                [_padded(plan.targets, width, NO_TARGET) for plan in plans], dtype=np.int32
+            ),
             geographic=np.array([_padded(plan.geographic, width, False) for plan in plans], dtype=np.bool_),
             sticky=np.array([plan.sticky for plan in plans], dtype=np.bool_),
             each_family=np.array([plan.each_family for plan in plans], dtype=np.bool_),
             no_fallback=np.array([plan.no_fallback for plan in plans], dtype=np.bool_),
             count=np.array([plan.count for plan in plans], dtype=np.uint8),
-            unit4_bits=units[:, 0], unit6_bits=units[:, 1],
-            alternative_offset=(np.cumsum(counts) - counts).astype(np.int32), alternative_count=counts,
+            unit4_bits=units[:, 0],
+            unit6_bits=units[:, 1],
+            alternative_offset=(np.cumsum(counts) - counts).astype(np.int32),
+            alternative_count=counts,
             alternatives=np.array(alternatives, dtype=np.int32).reshape(-1, 3),
         )
 
@@ -101,20 +109,40 @@ class PlanBuilder:
         parts = [self._ordered(context, (item,), no_fallback=True) for item, _ in items]
         texts = [self._texts.setdefault(_text(item), len(self._texts)) for item, _ in items]
         ids, sample = intern_rows(parts)
-        plans = [context.plan(-1, (), (), no_fallback=False, alternatives=tuple(
-            (weight, int(part[row]), text) for (_, weight), part, text in zip(items, parts, texts, strict=True)))
-            for row in sample]
+        plans = [
+            context.plan(
+                -1,
+                (),
+                (),
+                no_fallback=False,
+                alternatives=tuple(
+                    (weight, int(part[row]), text)
+                    for (_, weight), part, text in zip(items, parts, texts, strict=True)
+                ),
+            )
+            for row in sample
+        ]
         return self._number(plans)[ids]
 
-    def _ordered(self, context: "_Context", items: Sequence[SimpleAnswer], *, no_fallback: bool) -> NDArray[np.int32]:
+    def _ordered(
+        self, context: "_Context", items: Sequence[SimpleAnswer], *, no_fallback: bool
+    ) -> NDArray[np.int32]:
         columns = context.columns(items)
         catchment = context.catchments()
         ids, sample = intern_rows([catchment, *(column for column, _ in columns)])
         plans: list[Plan] = []
         for row in sample:
-            kept = [(int(column[row]), geographic) for column, geographic in columns if column[row] != NO_TARGET]
-            plans.append(context.plan(int(catchment[row]), tuple(target for target, _ in kept),
-                                      tuple(geographic for _, geographic in kept), no_fallback=no_fallback))
+            kept = [
+                (int(column[row]), geographic) for column, geographic in columns if column[row] != NO_TARGET
+            ]
+            plans.append(
+                context.plan(
+                    int(catchment[row]),
+                    tuple(target for target, _ in kept),
+                    tuple(geographic for _, geographic in kept),
+                    no_fallback=no_fallback,
+                )
+            )
         return self._number(plans)[ids]
 
     def _number(self, plans: list[Plan]) -> NDArray[np.int32]:
@@ -140,20 +168,37 @@ class _Context:
         catalogue = self.builder.catalogue
         return catalogue.services[catalogue.service_index(self.program.slot.service)]
 
-    def plan(self, catchment: int, targets: tuple[int, ...], geographic: tuple[bool, ...], *, no_fallback: bool,
-             alternatives: tuple[tuple[int, int, int], ...] = ()) -> Plan:
+    def plan(
+        self,
+        catchment: int,
+        targets: tuple[int, ...],
+        geographic: tuple[bool, ...],
+        *,
+        no_fallback: bool,
+        alternatives: tuple[tuple[int, int, int], ...] = (),
+    ) -> Plan:
         """A plan of this rule."""
         policy = self.policy
-        return Plan(self.builder.rule_number(self.identity),
-                    self.builder.catalogue.service_index(self.program.slot.service), catchment, targets, geographic,
-                    policy.sticky, policy.families == "each", no_fallback, policy.pops.count,
-                    (policy.unit.ipv4_bits, policy.unit.ipv6_bits), alternatives)
+        return Plan(
+            self.builder.rule_number(self.identity),
+            self.builder.catalogue.service_index(self.program.slot.service),
+            catchment,
+            targets,
+            geographic,
+            policy.sticky,
+            policy.families == "each",
+            no_fallback,
+            policy.pops.count,
+            (policy.unit.ipv4_bits, policy.unit.ipv6_bits),
+            alternatives,
+        )
 
     def catchments(self) -> NDArray[np.int32]:
         """The catchment POP's target number of every atom, -1 where unknown."""
         atoms = self.builder.atoms
         service = self.builder.catalogue.service_index(self.program.slot.service)
-        return atoms.catchment[atoms.group[self.chosen], service]
+        found: NDArray[np.int32] = atoms.catchment[atoms.group[self.chosen], service]
+        return found
 
     def columns(self, items: Sequence[SimpleAnswer]) -> list[tuple[NDArray[np.int32], bool]]:
         """The ordered targets of every atom, a column per position: (target numbers or -1, geographic)."""

@@ -1,4 +1,5 @@
 """Interning of rows of whole numbers with NumPy: equal rows get equal ids, exactly and fast."""
+
 from collections.abc import Sequence
 
 import numpy as np
@@ -8,8 +9,8 @@ _LIMIT = 1 << 62  # packed codes stay below this
 
 
 def intern_rows(columns: Sequence[NDArray[np.integer]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Ids of the rows that `columns` (equal lengths, at least one, any integers) make, numbered in the order of
-    the packed columns, and for every id the index of one row that has it."""
+    """Ids of the rows that `columns` (equal lengths, at least one, any integers) make, numbered in the order
+    of the packed columns, and for every id the index of one row that has it."""
     codes, span = _compact(columns[0])
     for column in columns[1:]:
         more, width = _compact(column)

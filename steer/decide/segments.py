@@ -1,7 +1,8 @@
 """One family's address space cut where anything changes that a policy can see. Pure NumPy.
 
-Geodata, the ASNs that rules name, prefix lists, catchments and special-purpose blocks are overlaid; each segment
-gets one code, equal where all of these are equal."""
+Geodata, the ASNs that rules name, prefix lists, catchments and special-purpose blocks are overlaid; each
+segment gets one code, equal where all of these are equal."""
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -28,7 +29,8 @@ class Geography:
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """What the policies name: prefix lists, ASNs, and each service's catchments as (prefixes, target numbers)."""
+    """What the policies name: prefix lists, ASNs, and each service's catchments as (prefixes, target
+    numbers)."""
 
     lists: tuple[tuple[Prefix, ...], ...]
     asns: frozenset[int]
@@ -37,8 +39,8 @@ class Named:
 
 @dataclass(frozen=True, slots=True)
 class Overlay:
-    """The part of the space that operators and registries cut: `group` of each element, `special` block or -1.
-    `member`, shape (groups, lists); `catchment`, shape (groups, services)."""
+    """The part of the space that operators and registries cut: `group` of each element, `special` block or
+    -1. `member`, shape (groups, lists); `catchment`, shape (groups, services)."""
 
     starts: Keys
     group: NDArray[np.int64]
@@ -61,10 +63,13 @@ class Segments:
 def overlay(family: Family, named: Named) -> Overlay:
     """Cut the space at every prefix that a policy, catchment file or registry names."""
     blocks: Sequence[Prefix] = SPECIAL_BLOCKS_IPV4 if family == 4 else SPECIAL_BLOCKS_IPV6
-    intervals = [prefix_intervals(prefixes, family)
-                 for prefixes in (blocks, *named.lists, *(prefixes for prefixes, _ in named.catchments))]
-    starts = cut_points(np.concatenate([first for first, _ in intervals]),
-                        np.concatenate([last for _, last in intervals]))
+    intervals = [
+        prefix_intervals(prefixes, family)
+        for prefixes in (blocks, *named.lists, *(prefixes for prefixes, _ in named.catchments))
+    ]
+    starts = cut_points(
+        np.concatenate([first for first, _ in intervals]), np.concatenate([last for _, last in intervals])
+    )
     member = [covered(starts, *interval) for interval in intervals[1 : 1 + len(named.lists)]]
     catchment = [_longest_match(starts, family, prefixes, targets) for prefixes, targets in named.catchments]
     special = np.full(len(starts), NOT_SPECIAL, dtype=np.int64)
@@ -74,8 +79,13 @@ def overlay(family: Family, named: Named) -> Overlay:
     columns = [np.concatenate([nothing, column]) for column in (*member, *(found + 1 for found in catchment))]
     ids, sample = intern_rows(columns) if columns else (np.zeros(len(starts) + 1, dtype=np.int64), nothing)
     rows = np.array([column[sample] for column in columns], dtype=np.int64).reshape(len(columns), len(sample))
-    return Overlay(starts, ids[1:], special, rows[: len(member)].T.astype(np.bool_),
-                   (rows[len(member) :].T - 1).astype(np.int32))
+    return Overlay(
+        starts,
+        ids[1:],
+        special,
+        rows[: len(member)].T.astype(np.bool_),
+        (rows[len(member) :].T - 1).astype(np.int32),
+    )
 
 
 def segments(geography: Geography, named: Named, cuts: Overlay) -> Segments:
@@ -96,8 +106,12 @@ def _named_asns(geography: Geography, asns: frozenset[int]) -> tuple[Keys, NDArr
     return merge_runs(geography.asns.start, numbers)
 
 
-def _longest_match(starts: Keys, family: Family, prefixes: tuple[Prefix, ...], targets: tuple[int, ...],
-                   ) -> NDArray[np.int64]:
+def _longest_match(
+    starts: Keys,
+    family: Family,
+    prefixes: tuple[Prefix, ...],
+    targets: tuple[int, ...],
+) -> NDArray[np.int64]:
     """The target of the longest prefix around each element, -1 where there is none."""
     found = np.full(len(starts), -1, dtype=np.int64)
     by_length: dict[int, list[tuple[Prefix, int]]] = {}
@@ -110,8 +124,11 @@ def _longest_match(starts: Keys, family: Family, prefixes: tuple[Prefix, ...], t
     return found
 
 
-def _named_inside(starts: Keys, blocks: Sequence[Prefix], intervals: Sequence[tuple[Keys, Keys]],
-                  ) -> NDArray[np.bool_]:
+def _named_inside(
+    starts: Keys,
+    blocks: Sequence[Prefix],
+    intervals: Sequence[tuple[Keys, Keys]],
+) -> NDArray[np.bool_]:
     """Elements covered by a named prefix that lies inside a special block: these are usable (ECS-16)."""
     first = np.concatenate([pair[0] for pair in intervals[1:]] or [starts[:0]])
     last = np.concatenate([pair[1] for pair in intervals[1:]] or [starts[:0]])
@@ -134,19 +151,31 @@ def _element(starts: Keys, keys: Keys) -> NDArray[np.int64]:
     return np.repeat(np.arange(len(starts)), np.diff(np.append(bounds, len(keys))))
 
 
-def concatenated_groups(overlays: Mapping[Family, Overlay]) -> tuple[
-        NDArray[np.bool_], NDArray[np.int32], dict[Family, int]]:
-    """Both families' groups in one table: (member, catchment, each family's first group). Row 0 is nothing."""
+def concatenated_groups(
+    overlays: Mapping[Family, Overlay],
+) -> tuple[NDArray[np.bool_], NDArray[np.int32], dict[Family, int]]:
+    """Both families' groups in one table: (member, catchment, each family's first group). Row 0 is
+    nothing."""
     offset, offsets = 0, {}
     for family, cuts in overlays.items():
         offsets[family] = offset
         offset += len(cuts.member)
-    return (np.concatenate([cuts.member for cuts in overlays.values()]),
-            np.concatenate([cuts.catchment for cuts in overlays.values()]), offsets)
+    return (
+        np.concatenate([cuts.member for cuts in overlays.values()]),
+        np.concatenate([cuts.catchment for cuts in overlays.values()]),
+        offsets,
+    )
 
 
-def named_catchments(services: Sequence[Service], number_of: Mapping[tuple[str, str], int],
-                     ) -> tuple[tuple[tuple[Prefix, ...], tuple[int, ...]], ...]:
+def named_catchments(
+    services: Sequence[Service],
+    number_of: Mapping[tuple[str, str], int],
+) -> tuple[tuple[tuple[Prefix, ...], tuple[int, ...]], ...]:
     """Each service's catchment file as prefixes and target numbers."""
-    return tuple((tuple(prefix for prefix, _ in service.catchment),
-                  tuple(number_of[service.name, pop] for _, pop in service.catchment)) for service in services)
+    return tuple(
+        (
+            tuple(prefix for prefix, _ in service.catchment),
+            tuple(number_of[service.name, pop] for _, pop in service.catchment),
+        )
+        for service in services
+    )

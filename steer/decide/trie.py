@@ -1,7 +1,8 @@
 """Leaves to stride tables: a direct table of 2^18 entries, then nodes of 64 slots. Pure NumPy.
 
-The layout is that of docs/snapshot_format.md, after Poptrie (Asai and Ohara, SIGCOMM 2015): a node's children and
-rows lie side by side, found by counting bits."""
+The layout is that of docs/snapshot_format.md, after Poptrie (Asai and Ohara, SIGCOMM 2015): a node's children
+and rows lie side by side, found by counting bits."""
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,9 +25,11 @@ class FamilyTrie:
     leaf_of_row: NDArray[np.int64]
 
 
-def build_trie(start: NDArray[np.uint64], length_bits: NDArray[np.uint8], node_base: int, row_base: int) -> FamilyTrie:
-    """Tables over leaves that cover the space (`start` rising from 0; `length_bits` 0..64). Nodes and rows are numbered
-    from the given bases, so that two families can share arrays."""
+def build_trie(
+    start: NDArray[np.uint64], length_bits: NDArray[np.uint8], node_base: int, row_base: int
+) -> FamilyTrie:
+    """Tables over leaves that cover the space (`start` rising from 0; `length_bits` 0..64). Nodes and rows
+    are numbered from the given bases, so that two families can share arrays."""
     shallow = np.flatnonzero(length_bits <= DIRECT_BITS)
     rows = [shallow]
     direct = _direct_rows(start[shallow], length_bits[shallow], row_base)
@@ -52,11 +55,19 @@ def build_trie(start: NDArray[np.uint64], length_bits: NDArray[np.uint8], node_b
         rows.append(deep[ends])
         row_base += int(ends.sum())
         deep, heads, consumed = deep[below], child_heads, consumed + STRIDE_BITS
-    nodes = [np.concatenate(column) for column in zip(*levels, strict=True)] if levels else _no_nodes()
-    return FamilyTrie(direct, *nodes, leaf_of_row=np.concatenate(rows))
+    return FamilyTrie(
+        direct,
+        children=np.concatenate([np.zeros(0, dtype=np.uint64), *(level[0] for level in levels)]),
+        leaves=np.concatenate([np.zeros(0, dtype=np.uint64), *(level[1] for level in levels)]),
+        first_child=np.concatenate([np.zeros(0, dtype=np.uint32), *(level[2] for level in levels)]),
+        first_row=np.concatenate([np.zeros(0, dtype=np.uint32), *(level[3] for level in levels)]),
+        leaf_of_row=np.concatenate(rows),
+    )
 
 
-def _direct_rows(start: NDArray[np.uint64], length_bits: NDArray[np.uint8], row_base: int) -> NDArray[np.uint32]:
+def _direct_rows(
+    start: NDArray[np.uint64], length_bits: NDArray[np.uint8], row_base: int
+) -> NDArray[np.uint32]:
     direct = np.zeros(1 << DIRECT_BITS, dtype=np.uint32)
     first = (start >> np.uint64(64 - DIRECT_BITS)).astype(np.int64)
     width = np.int64(1) << (DIRECT_BITS - length_bits.astype(np.int64))
@@ -66,8 +77,11 @@ def _direct_rows(start: NDArray[np.uint64], length_bits: NDArray[np.uint8], row_
     return direct
 
 
-def _bits_per_node(node: NDArray[np.int64], bits: NDArray[np.uint64], node_count: int,
-                   ) -> tuple[NDArray[np.uint64], NDArray[np.uint32]]:
+def _bits_per_node(
+    node: NDArray[np.int64],
+    bits: NDArray[np.uint64],
+    node_count: int,
+) -> tuple[NDArray[np.uint64], NDArray[np.uint32]]:
     """Each node's bits joined, and how many of them lie in the nodes before it; `node` rises."""
     joined = np.zeros(node_count, dtype=np.uint64)
     if len(node):
@@ -81,7 +95,3 @@ def _heads(values: NDArray[np.integer]) -> NDArray[np.bool_]:
     heads = np.ones(len(values), dtype=np.bool_)
     heads[1:] = values[1:] != values[:-1]
     return heads
-
-
-def _no_nodes() -> list[NDArray[np.generic]]:
-    return [np.zeros(0, dtype=kind) for kind in (np.uint64, np.uint64, np.uint32, np.uint32)]

@@ -1,8 +1,9 @@
 """Slots, views and programs: what of a policy is left once the source address has chosen its view.
 
-A slot is a policy as one service's names use it. Conditions on the source (`resolver`, `ecs`) are the same for
-all clients behind one source, so each combination that can occur leaves a program of client conditions only.
-Pure."""
+A slot is a policy as one service's names use it. Conditions on the source (`resolver`, `ecs`) are the same
+for all clients behind one source, so each combination that can occur leaves a program of client conditions
+only. Pure."""
+
 import dataclasses
 from dataclasses import dataclass
 from typing import Final
@@ -45,9 +46,9 @@ class Program:
 
 @dataclass(frozen=True, slots=True)
 class ViewTable:
-    """`programs`: one per partition. `views`, shape (slots, source classes, 2): the partition; last index 1 when
-    ECS is used. `source_starts`: rising 128-bit starts, the first 0, with `source_classes`; empty when no policy
-    looks at resolvers."""
+    """`programs`: one per partition. `views`, shape (slots, source classes, 2): the partition; last index 1
+    when ECS is used. `source_starts`: rising 128-bit starts, the first 0, with `source_classes`; empty when
+    no policy looks at resolvers."""
 
     slots: tuple[Slot, ...]
     programs: tuple[Program, ...]
@@ -64,8 +65,10 @@ def slots(deployment: Deployment) -> tuple[Slot, ...]:
             if name.policy is not None:
                 used.add(Slot(zone.apex, name.policy, name.service))
             elif name.experiment is not None:
-                used.update(Slot(zone.apex, arm.policy, name.service)
-                            for arm in zone.experiments[name.experiment].arms)
+                used.update(
+                    Slot(zone.apex, arm.policy, name.service)
+                    for arm in zone.experiments[name.experiment].arms
+                )
     return tuple(sorted(used))
 
 
@@ -78,8 +81,10 @@ def view_table(deployment: Deployment) -> ViewTable:
     """All views of all slots; partitions are numbered by slot, then by first appearance."""
     every_slot = slots(deployment)
     policies = [policy_of(deployment, slot) for slot in every_slot]
-    resolver_sets = sorted({prefixes for policy in policies for rule in policy.rules
-                            for prefixes in _resolver_sets(rule.when)}, key=repr)
+    resolver_sets = sorted(
+        {prefixes for policy in policies for rule in policy.rules for prefixes in _resolver_sets(rule.when)},
+        key=repr,
+    )
     starts, classes, members = _source_partition(resolver_sets)
     programs: dict[Program, int] = {}
     views = np.zeros((len(every_slot), len(members), 2), dtype=np.uint16)
@@ -105,10 +110,18 @@ def program_for(slot: Slot, policy: Policy, inside: frozenset[tuple[Prefix, ...]
 
 def source_membership(deployment: Deployment, address128: int) -> frozenset[tuple[Prefix, ...]]:
     """Which of the policies' resolver sets hold this source (IPv4 as ::ffff:a.b.c.d), for `explain`."""
-    sets = {prefixes for zone in deployment.zones for policy in zone.policies.values()
-            for rule in policy.rules for prefixes in _resolver_sets(rule.when)}
-    return frozenset(prefixes for prefixes in sets
-                     if any(low <= address128 <= high for low, high in map(_interval128, prefixes)))
+    sets = {
+        prefixes
+        for zone in deployment.zones
+        for policy in zone.policies.values()
+        for rule in policy.rules
+        for prefixes in _resolver_sets(rule.when)
+    }
+    return frozenset(
+        prefixes
+        for prefixes in sets
+        if any(low <= address128 <= high for low, high in map(_interval128, prefixes))
+    )
 
 
 def _resolve(when: When | None, inside: frozenset[tuple[Prefix, ...]], ecs: bool) -> tuple[bool, When | None]:

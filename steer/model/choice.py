@@ -1,4 +1,5 @@
 """What plans come to under one state of the POPs. Made by `decide`, packed by `publish`."""
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,9 +13,10 @@ NO_CAP = 0xFFFF_FFFF  # the name's own TTL holds
 class ChoiceTable:
     """One row per plan, then one per forced target; shape (n,) unless said otherwise.
 
-    `set_a`, `set_aaaa`: index in `sets_a`, `sets_aaaa`, or NO_SET. `target`: the chosen target's index, -1 for none; `rule`: the
-    rule's index, -1 for a forced choice. Weighted rows point to `alternatives`, shape (m, 3): weight, choice, text. `forced`: per
-    steered name a row or NO_SET. `sets_a`, `sets_aaaa`: packed addresses of every distinct set of targets.
+    `set_a`, `set_aaaa`: index in `sets_a`, `sets_aaaa`, or NO_SET. `target`: the chosen target's index, -1
+    for none; `rule`: the rule's index, -1 for a forced choice. Weighted rows point to `alternatives`, shape
+    (m, 3): weight, choice, text. `forced`: per steered name a row or NO_SET. `sets_a`, `sets_aaaa`: packed
+    addresses of every distinct set of targets.
     """
 
     set_a: NDArray[np.uint32]

@@ -1,4 +1,5 @@
 """A whole policy directory, read and proved: everything that `steer serve` needs to know."""
+
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
@@ -53,7 +54,8 @@ class GeodataFiles:
 
 @dataclass(frozen=True, slots=True)
 class Zone:
-    """One zone: what is plain (`data`) and what is steered. `apex` is lower-case text without the last dot."""
+    """One zone: what is plain (`data`) and what is steered. `apex` is lower-case text without the last
+    dot."""
 
     apex: str
     data: ZoneData
@@ -65,8 +67,8 @@ class Zone:
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """A policy directory as one value. `files`: every file read -> SHA-256 hex of its bytes, for the hash shown
-    and for watching; `deployment_key`: 16 bytes, the key of all shares."""
+    """A policy directory as one value. `files`: every file read -> SHA-256 hex of its bytes, for the hash
+    shown and for watching; `deployment_key`: 16 bytes, the key of all shares."""
 
     directory: Path
     node: Node
@@ -81,8 +83,8 @@ class Deployment:
 
 @dataclass(frozen=True, slots=True)
 class ForcedTarget:
-    """Break-glass: `scope` is `all`, a zone's apex or a full name; `target` beats every rule until `expires_s`
-    (Unix seconds; None: until it is taken back)."""
+    """Break-glass: `scope` is `all`, a zone's apex or a full name; `target` beats every rule until
+    `expires_s` (Unix seconds; None: until it is taken back)."""
 
     scope: str
     target: Target

@@ -1,4 +1,5 @@
 """The map as values: plans, and the partitions that point to them. Made by `decide`, packed by `publish`."""
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,9 +14,10 @@ class PlanTable:
 
     `targets` names every target as (service, text), such as ("default", "pop:fra"); plans hold its indices.
     `rules`: rule identities. `plan_targets`, shape (n, width): ordered targets, -1 pads. `geographic`, shape
-    (n, width): the target came from geography, so UNKNOWN does not do. `catchment`: the POP's target index to which BGP
-    takes these clients, -1 unknown. `service`: index in `services`. `count`: POPs in one answer. A plan with
-    `alternative_count` > 0 is weighted: rows of `alternatives`, shape (m, 3): weight, plan, index in `texts`.
+    (n, width): the target came from geography, so UNKNOWN does not do. `catchment`: the POP's target index to
+    which BGP takes these clients, -1 unknown. `service`: index in `services`. `count`: POPs in one answer. A
+    plan with `alternative_count` > 0 is weighted: rows of `alternatives`, shape (m, 3): weight, plan, index
+    in `texts`.
     """
 
     services: tuple[str, ...]
@@ -57,8 +59,9 @@ class Trie:
 
 @dataclass(frozen=True, slots=True)
 class BuiltMap:
-    """Everything of a map. `plan_of_class`, shape (classes, partitions); `fallback_plan`, shape (partitions,);
-    `views`, shape (slots, source classes, 2); `source_starts`: 128-bit numbers. `slots`: (zone, policy, service)."""
+    """Everything of a map. `plan_of_class`, shape (classes, partitions); `fallback_plan`, shape
+    (partitions,); `views`, shape (slots, source classes, 2); `source_starts`: 128-bit numbers. `slots`:
+    (zone, policy, service)."""
 
     trie: Trie
     plans: PlanTable

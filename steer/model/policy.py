@@ -1,4 +1,5 @@
 """Policies: rules in order, what each answers, experiments, and the names that use them."""
+
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -17,8 +18,9 @@ class Location:
 @dataclass(frozen=True, slots=True)
 class When:
     """Conditions on the client (prefix, country, continent, subdivision, asn) and on the source address
-    (resolver, ecs). None: not asked. Several must all match; `negated` must not match (all of its own conditions
-    together). Country codes are ISO 3166-1 alpha-2, continents AF AN AS EU NA OC SA, subdivisions ISO 3166-2."""
+    (resolver, ecs). None: not asked. Several must all match; `negated` must not match (all of its own
+    conditions together). Country codes are ISO 3166-1 alpha-2, continents AF AN AS EU NA OC SA, subdivisions
+    ISO 3166-2."""
 
     prefixes: tuple[Prefix, ...] | None = None
     countries: frozenset[str] | None = None
@@ -39,7 +41,8 @@ class Fixed:
 
 @dataclass(frozen=True, slots=True)
 class Geographic:
-    """Answer by distance: the nearest POPs, the nearest regions, or `auto` (anycast first, then the nearest)."""
+    """Answer by distance: the nearest POPs, the nearest regions, or `auto` (anycast first, then the
+    nearest)."""
 
     by: Literal["nearest", "nearest-region", "auto"]
 
@@ -66,7 +69,8 @@ Answer = Fixed | Geographic | Preference | Weighted
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """`when` None matches everyone. `identity` is unique in a deployment: `ZONE/POLICY#NUMBER`, counted from 1."""
+    """`when` None matches everyone. `identity` is unique in a deployment: `ZONE/POLICY#NUMBER`, counted from
+    1."""
 
     identity: str
     when: When | None
@@ -76,8 +80,8 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class PopSubset:
-    """Which POPs a policy may use and how it ranks them. `bias_km` is added to the distance of a POP (negative
-    draws clients in). `count`: addresses of that many POPs in one answer, 1..8."""
+    """Which POPs a policy may use and how it ranks them. `bias_km` is added to the distance of a POP
+    (negative draws clients in). `count`: addresses of that many POPs in one answer, 1..8."""
 
     only: frozenset[str] | None = None
     excluded: frozenset[str] = frozenset()
@@ -105,8 +109,9 @@ class AutoSettings:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Rules in order. `families`: `both` skips a target that lacks a family the service offers, `each` lets each
-    family fall to its own next candidate. `candidates`: how many ordered targets a plan keeps (1..16)."""
+    """Rules in order. `families`: `both` skips a target that lacks a family the service offers, `each` lets
+    each family fall to its own next candidate. `candidates`: how many ordered targets a plan keeps
+    (1..16)."""
 
     zone: str
     name: str
@@ -155,8 +160,8 @@ class SteeredName:
 
 @dataclass(frozen=True, slots=True)
 class PolicyTest:
-    """One line of `tests:`: this client (or resolver) asking for this name must come to this target when every
-    POP is up, but for those named in `down`."""
+    """One line of `tests:`: this client (or resolver) asking for this name must come to this target when
+    every POP is up, but for those named in `down`."""
 
     owner: str
     client: Prefix | None

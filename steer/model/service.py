@@ -1,4 +1,5 @@
 """A CDN's addresses: services, their POPs and regions, and how their health is watched."""
+
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Literal
@@ -60,15 +61,17 @@ class HealthSettings:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One set of anycast, regional and POP addresses. POPs and regions are sorted by name. The service offers the
-    families of its anycast address; no other target has a family that the anycast address lacks."""
+    """One set of anycast, regional and POP addresses. POPs and regions are sorted by name. The service offers
+    the families of its anycast address; no other target has a family that the anycast address lacks."""
 
     name: str
     anycast: Addresses
     regions: dict[str, Addresses]
     pops: dict[str, Pop]
     health: HealthSettings = field(default_factory=HealthSettings)
-    catchment: tuple[tuple[Prefix, str], ...] = ()  # client prefix -> POP to which BGP delivers anycast packets
+    catchment: tuple[
+        tuple[Prefix, str], ...
+    ] = ()  # client prefix -> POP to which BGP delivers anycast packets
 
     def addresses(self, target: Target) -> Addresses:
         """The addresses of one of this service's targets. KeyError for a target it does not have."""
@@ -78,5 +81,8 @@ class Service:
 
     def targets(self) -> tuple[Target, ...]:
         """Every target of the service: anycast, then regions, then POPs, each by name."""
-        return (ANYCAST, *(Target("region", name) for name in sorted(self.regions)),
-                *(Target("pop", name) for name in sorted(self.pops)))
+        return (
+            ANYCAST,
+            *(Target("region", name) for name in sorted(self.regions)),
+            *(Target("pop", name) for name in sorted(self.pops)),
+        )

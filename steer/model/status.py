@@ -1,4 +1,5 @@
 """What POPs say of themselves and what is made of it: observations in, states out."""
+
 from dataclasses import dataclass
 from enum import Enum
 from typing import Literal

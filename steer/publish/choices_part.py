@@ -1,4 +1,5 @@
 """The choices as a snapshot part; packed at every tick, so nothing here loops over plans."""
+
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,10 +10,15 @@ from steer.publish import format as fmt
 from steer.publish.format import Part, Section
 
 
-def pack_choices(table: ChoiceTable, identity: bytes, rule_counter: NDArray[np.uint32],
-                 target_counter: NDArray[np.uint32], texts: Sequence[bytes]) -> bytes:
-    """The whole part. `rule_counter`, `target_counter`: labelled counters of the plan table's rules and targets;
-    `texts`: the hash message prefix of each weighted target (stage, zero, target, zero)."""
+def pack_choices(
+    table: ChoiceTable,
+    identity: bytes,
+    rule_counter: NDArray[np.uint32],
+    target_counter: NDArray[np.uint32],
+    texts: Sequence[bytes],
+) -> bytes:
+    """The whole part. `rule_counter`, `target_counter`: labelled counters of the plan table's rules and
+    targets; `texts`: the hash message prefix of each weighted target (stage, zero, target, zero)."""
     rows = np.zeros(len(table.set_a), dtype=fmt.CHOICE)
     for name in ("set_a", "ttl_cap_s", "unit4_bits", "unit6_bits", "alternative_offset", "alternative_count"):
         rows[name] = getattr(table, name)
@@ -21,11 +27,20 @@ def pack_choices(table: ChoiceTable, identity: bytes, rule_counter: NDArray[np.u
     rows["rule_counter"] = np.append(rule_counter, 0)[table.rule]  # -1, a forced choice, counts nothing
     rows["target_counter"] = np.append(target_counter, 0)[table.target]
     sets, addresses = _sets([*table.sets_a, *table.sets_aaaa])
-    return b"".join(fmt.pack_part(Part.CHOICES, identity, {
-        Section.CHOICES: rows, Section.ALTERNATIVES: _alternatives(table, texts), Section.SETS: sets,
-        Section.ADDRESSES: addresses, Section.FORCED: table.forced.astype(fmt.U32),
-        Section.CHOICE_BYTES: np.frombuffer(b"".join(texts), dtype=fmt.BYTE),
-    }))
+    return b"".join(
+        fmt.pack_part(
+            Part.CHOICES,
+            identity,
+            {
+                Section.CHOICES: rows,
+                Section.ALTERNATIVES: _alternatives(table, texts),
+                Section.SETS: sets,
+                Section.ADDRESSES: addresses,
+                Section.FORCED: table.forced.astype(fmt.U32),
+                Section.CHOICE_BYTES: np.frombuffer(b"".join(texts), dtype=fmt.BYTE),
+            },
+        )
+    )
 
 
 def _sets(sets: Sequence[tuple[bytes, ...]]) -> tuple[NDArray[np.void], NDArray[np.uint8]]:
@@ -33,7 +48,9 @@ def _sets(sets: Sequence[tuple[bytes, ...]]) -> tuple[NDArray[np.void], NDArray[
     lengths = np.array([sum(map(len, addresses)) for addresses in sets], dtype=np.int64)
     rows["offset"] = np.cumsum(lengths) - lengths
     rows["count"] = [len(addresses) for addresses in sets]
-    return rows, np.frombuffer(b"".join(address for addresses in sets for address in addresses), dtype=fmt.BYTE)
+    return rows, np.frombuffer(
+        b"".join(address for addresses in sets for address in addresses), dtype=fmt.BYTE
+    )
 
 
 def _alternatives(table: ChoiceTable, texts: Sequence[bytes]) -> NDArray[np.void]:

@@ -3,13 +3,17 @@
 A part (records, map or choices) is a header, a section table and 64-byte aligned sections, little-endian,
 with a CRC-32. `docs/snapshot_format.md` explains every field; this file is its machine-readable form.
 No file or socket here: parts are bytes-like values."""
+
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+Array = NDArray[Any]
 
 MAGIC = b"STEERSNP"
 VERSION = 1
@@ -71,69 +75,147 @@ class Section(IntEnum):
     CHOICE_BYTES = 69
 
 
-HEADER = np.dtype([
-    ("magic", "S8"), ("version", "<u4"), ("part", "<u4"), ("section_count", "<u4"), ("crc32", "<u4"),
-    ("total_bytes", "<u8"), ("identity", "u1", (16,)), ("reserved", "u1", (16,)),
-])
+HEADER = np.dtype(
+    [
+        ("magic", "S8"),
+        ("version", "<u4"),
+        ("part", "<u4"),
+        ("section_count", "<u4"),
+        ("crc32", "<u4"),
+        ("total_bytes", "<u8"),
+        ("identity", "u1", (16,)),
+        ("reserved", "u1", (16,)),
+    ]
+)
 TABLE_ENTRY = np.dtype([("section", "<u4"), ("item_bytes", "<u4"), ("offset", "<u8"), ("count", "<u8")])
 
 U16 = np.dtype("<u2")
 U32 = np.dtype("<u4")
 BYTE = np.dtype("u1")
 
-SETTINGS = np.dtype([
-    ("deployment_key", "u1", (16,)), ("flags", "<u4"), ("udp_bytes", "<u4"), ("slot_count", "<u4"),
-    ("reserved", "<u4"),
-])
+SETTINGS = np.dtype(
+    [
+        ("deployment_key", "u1", (16,)),
+        ("flags", "<u4"),
+        ("udp_bytes", "<u4"),
+        ("slot_count", "<u4"),
+        ("reserved", "<u4"),
+    ]
+)
 SETTINGS_STEERS = 1  # flag: some zone steers something, so ECS is answered (ECS-8)
-NAME = np.dtype([
-    ("parent", "<u4"), ("label_offset", "<u4"), ("node", "<u4"), ("cut_node", "<u4"),
-])
-NODE = np.dtype([
-    ("zone", "<u4"), ("flags", "<u4"), ("wildcard", "<u4"), ("steered", "<u4"),
-    ("rrset_offset", "<u4"), ("rrset_count", "<u4"),
-])
+NAME = np.dtype(
+    [
+        ("parent", "<u4"),
+        ("label_offset", "<u4"),
+        ("node", "<u4"),
+        ("cut_node", "<u4"),
+    ]
+)
+NODE = np.dtype(
+    [
+        ("zone", "<u4"),
+        ("flags", "<u4"),
+        ("wildcard", "<u4"),
+        ("steered", "<u4"),
+        ("rrset_offset", "<u4"),
+        ("rrset_count", "<u4"),
+    ]
+)
 NODE_APEX, NODE_CUT, NODE_CNAME = 1, 2, 4
-RRSET = np.dtype([
-    ("name", "<u4"), ("type", "<u2"), ("flags", "<u2"), ("ttl_s", "<u4"), ("record_offset", "<u4"),
-    ("record_count", "<u4"), ("additional_offset", "<u4"), ("additional_count", "<u4"),
-])
+RRSET = np.dtype(
+    [
+        ("name", "<u4"),
+        ("type", "<u2"),
+        ("flags", "<u2"),
+        ("ttl_s", "<u4"),
+        ("record_offset", "<u4"),
+        ("record_count", "<u4"),
+        ("additional_offset", "<u4"),
+        ("additional_count", "<u4"),
+    ]
+)
 RRSET_STEERED_TARGET = 1  # flag of a CNAME rrset: its target is steered (ECS-12)
-RECORD = np.dtype([
-    ("prefix_offset", "<u4"), ("prefix_bytes", "<u4"), ("name_1", "<u4"), ("name_2", "<u4"),
-    ("suffix_offset", "<u4"), ("suffix_bytes", "<u4"),
-])
+RECORD = np.dtype(
+    [
+        ("prefix_offset", "<u4"),
+        ("prefix_bytes", "<u4"),
+        ("name_1", "<u4"),
+        ("name_2", "<u4"),
+        ("suffix_offset", "<u4"),
+        ("suffix_bytes", "<u4"),
+    ]
+)
 ZONE = np.dtype([("apex", "<u4"), ("soa", "<u4"), ("negative_ttl_s", "<u4"), ("reserved", "<u4")])
-STEERED = np.dtype([
-    ("ttl_s", "<u4"), ("flags", "<u4"), ("selector", "<u4"), ("counter", "<u4"),
-])
+STEERED = np.dtype(
+    [
+        ("ttl_s", "<u4"),
+        ("flags", "<u4"),
+        ("selector", "<u4"),
+        ("counter", "<u4"),
+    ]
+)
 STEERED_A, STEERED_AAAA = 1, 2
-SELECTOR = np.dtype([
-    ("slot", "<u4"), ("arm_offset", "<u4"), ("arm_count", "<u4"), ("hash_offset", "<u4"), ("hash_bytes", "<u4"),
-    ("unit4_bits", "u1"), ("unit6_bits", "u1"), ("reserved", "<u2"),
-])
+SELECTOR = np.dtype(
+    [
+        ("slot", "<u4"),
+        ("arm_offset", "<u4"),
+        ("arm_count", "<u4"),
+        ("hash_offset", "<u4"),
+        ("hash_bytes", "<u4"),
+        ("unit4_bits", "u1"),
+        ("unit6_bits", "u1"),
+        ("reserved", "<u2"),
+    ]
+)
 ARM = np.dtype([("last", "<u8"), ("slot", "<u4"), ("counter", "<u4")])
 
-MAP_SHAPE = np.dtype([
-    ("partition_count", "<u4"), ("class_count", "<u4"), ("plan_count", "<u4"), ("row_bytes", "<u4"),
-    ("slot_count", "<u4"), ("source_class_count", "<u4"), ("row_count", "<u4"), ("node_count", "<u4"),
-])
+MAP_SHAPE = np.dtype(
+    [
+        ("partition_count", "<u4"),
+        ("class_count", "<u4"),
+        ("plan_count", "<u4"),
+        ("row_bytes", "<u4"),
+        ("slot_count", "<u4"),
+        ("source_class_count", "<u4"),
+        ("row_count", "<u4"),
+        ("node_count", "<u4"),
+    ]
+)
 TRIE_NODE = np.dtype([("children", "<u8"), ("leaves", "<u8"), ("first_child", "<u4"), ("first_row", "<u4")])
 SOURCE_START = np.dtype([("high", "<u8"), ("low", "<u8")])
 
-PLAN = np.dtype([
-    ("rule", "<u4"), ("catchment", "<i4"), ("flags", "<u2"), ("count", "u1"), ("length", "u1"),
-    ("geographic", "<u4"), ("alternative_offset", "<u4"), ("alternative_count", "<u2"),
-    ("unit4_bits", "u1"), ("unit6_bits", "u1"), ("service", "<u4"),
-])
+PLAN = np.dtype(
+    [
+        ("rule", "<u4"),
+        ("catchment", "<i4"),
+        ("flags", "<u2"),
+        ("count", "u1"),
+        ("length", "u1"),
+        ("geographic", "<u4"),
+        ("alternative_offset", "<u4"),
+        ("alternative_count", "<u2"),
+        ("unit4_bits", "u1"),
+        ("unit6_bits", "u1"),
+        ("service", "<u4"),
+    ]
+)
 PLAN_STICKY, PLAN_EACH_FAMILY, PLAN_NO_FALLBACK = 1, 2, 4
 PLAN_ALTERNATIVE = np.dtype([("weight", "<u4"), ("plan", "<u4"), ("target", "<i4")])
 
-CHOICE = np.dtype([
-    ("set_a", "<u4"), ("set_aaaa", "<u4"), ("ttl_cap_s", "<u4"), ("rule_counter", "<u4"),
-    ("target_counter", "<u4"), ("alternative_offset", "<u4"), ("alternative_count", "<u2"),
-    ("unit4_bits", "u1"), ("unit6_bits", "u1"), ("reserved", "<u4"),
-])
+CHOICE = np.dtype(
+    [
+        ("set_a", "<u4"),
+        ("set_aaaa", "<u4"),
+        ("ttl_cap_s", "<u4"),
+        ("rule_counter", "<u4"),
+        ("target_counter", "<u4"),
+        ("alternative_offset", "<u4"),
+        ("alternative_count", "<u2"),
+        ("unit4_bits", "u1"),
+        ("unit6_bits", "u1"),
+        ("reserved", "<u4"),
+    ]
+)
 ALTERNATIVE = np.dtype([("weight", "<u4"), ("choice", "<u4"), ("hash_offset", "<u4"), ("hash_bytes", "<u4")])
 ADDRESS_SET = np.dtype([("offset", "<u4"), ("count", "<u4")])
 
@@ -150,15 +232,16 @@ class LoadedPart:
     identity: bytes
     sections: Mapping[int, tuple[int, memoryview]]
 
-    def array(self, section: Section, dtype: np.dtype) -> NDArray:  # type: ignore[type-arg]
-        """The section as a one-dimensional array of `dtype`; BadPart if it is absent or of another item size."""
+    def array(self, section: Section, dtype: np.dtype[Any]) -> Array:
+        """The section as a one-dimensional array of `dtype`; BadPart if it is absent or of another item
+        size."""
         item_bytes, view = self.sections.get(section, (0, memoryview(b"")))
         if item_bytes != dtype.itemsize:
             raise BadPart(f"section {section.name} has items of {item_bytes} bytes, {dtype.itemsize} are due")
         return np.frombuffer(view, dtype=dtype)
 
 
-def pack_part(part: Part, identity: bytes, sections: Mapping[Section, NDArray]) -> list[memoryview]:  # type: ignore[type-arg]
+def pack_part(part: Part, identity: bytes, sections: Mapping[Section, Array]) -> list[memoryview]:
     """The part as buffers to be written one after another (`b"".join(...)` gives the whole part).
 
     `identity`: 16 bytes that name the part's inputs. Sections are written in the order given."""
@@ -169,9 +252,9 @@ def pack_part(part: Part, identity: bytes, sections: Mapping[Section, NDArray]) 
         data = np.ascontiguousarray(array).reshape(-1)
         entry["section"], entry["item_bytes"] = section, data.dtype.itemsize
         entry["offset"], entry["count"] = offset, data.size
-        body += [memoryview(data).cast("B") if data.size else memoryview(b""), _padding(data.nbytes)]
+        body += [_buffer(data), _padding(data.nbytes)]
         offset += _aligned(data.nbytes)
-    front = [memoryview(table).cast("B") if len(table) else memoryview(b""), _padding(HEADER.itemsize + table.nbytes)]
+    front = [_buffer(table), _padding(HEADER.itemsize + table.nbytes)]
     header = np.zeros(1, dtype=HEADER)
     header["magic"], header["version"], header["part"] = MAGIC, VERSION, part
     header["section_count"], header["total_bytes"] = len(table), offset
@@ -180,7 +263,7 @@ def pack_part(part: Part, identity: bytes, sections: Mapping[Section, NDArray]) 
     for buffer in front + body:
         crc32 = zlib.crc32(buffer, crc32)
     header["crc32"] = crc32
-    return [memoryview(header).cast("B"), *front, *body]
+    return [_buffer(header), *front, *body]
 
 
 def load_part(data: bytes | memoryview, part: Part, *, check_crc32: bool = True) -> LoadedPart:
@@ -192,7 +275,9 @@ def load_part(data: bytes | memoryview, part: Part, *, check_crc32: bool = True)
     if bytes(header["magic"]) != MAGIC or header["version"] != VERSION:
         raise BadPart("not a snapshot part of this version")
     if header["part"] != part or header["total_bytes"] != len(view):
-        raise BadPart(f"part {header['part']} of {header['total_bytes']} bytes, got {len(view)} for part {part}")
+        raise BadPart(
+            f"part {header['part']} of {header['total_bytes']} bytes, got {len(view)} for part {part}"
+        )
     if check_crc32 and zlib.crc32(view[HEADER.itemsize :]) != header["crc32"]:
         raise BadPart("checksum differs")
     table_end = HEADER.itemsize + int(header["section_count"]) * TABLE_ENTRY.itemsize
@@ -206,6 +291,10 @@ def load_part(data: bytes | memoryview, part: Part, *, check_crc32: bool = True)
             raise BadPart(f"section {entry['section']} lies outside the part or twice in it")
         sections[int(entry["section"])] = (item_bytes, view[start:end].toreadonly())
     return LoadedPart(part, header["identity"].tobytes(), sections)
+
+
+def _buffer(array: Array) -> memoryview:
+    return array.view(BYTE).data if array.size else memoryview(b"")
 
 
 def _aligned(size: int) -> int:

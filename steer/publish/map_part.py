@@ -1,4 +1,6 @@
-"""The map as a snapshot part: packed for the engines, and the plan table read back for the maker of choices."""
+"""The map as a snapshot part: packed for the engines, and the plan table read back for the maker of
+choices."""
+
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -25,22 +27,39 @@ def pack_map(built: BuiltMap, identity: bytes, memo: Mapping[str, Any]) -> list[
     shape["plan_count"], shape["row_bytes"] = len(built.plans), rows.shape[1]
     shape["slot_count"], shape["source_class_count"] = built.views.shape[0], built.views.shape[1]
     shape["row_count"], shape["node_count"] = len(rows), len(nodes)
-    starts = np.array([(start >> 64, start & (1 << 64) - 1) for start in built.source_starts], dtype=fmt.SOURCE_START)
+    starts = np.array(
+        [(start >> 64, start & (1 << 64) - 1) for start in built.source_starts], dtype=fmt.SOURCE_START
+    )
     plans = built.plans
-    notes = {"services": plans.services, "targets": plans.targets, "rules": plans.rules, "texts": plans.texts,
-             "width": plans.plan_targets.shape[1], "slots": built.slots, **memo}
-    return fmt.pack_part(Part.MAP, identity, {
-        Section.MAP_SHAPE: shape,
-        Section.V4_DIRECT: trie.v4_direct.astype(fmt.U32), Section.V6_DIRECT: trie.v6_direct.astype(fmt.U32),
-        Section.TRIE_NODES: nodes, Section.LEAF_ROWS: rows,
-        Section.PLAN_OF_CLASS: built.plan_of_class.astype(fmt.U32),
-        Section.FALLBACK_PLAN: built.fallback_plan.astype(fmt.U32),
-        Section.SOURCE_STARTS: starts, Section.SOURCE_CLASSES: built.source_classes.astype(fmt.U16),
-        Section.VIEWS: built.views.astype(fmt.U16),
-        Section.PLANS: _plan_rows(plans), Section.PLAN_TARGETS: plans.plan_targets.astype("<i4"),
-        Section.PLAN_ALTERNATIVES: _alternative_rows(plans),
-        Section.MAP_MEMO: np.frombuffer(json.dumps(notes).encode(), dtype=fmt.BYTE),
-    })
+    notes = {
+        "services": plans.services,
+        "targets": plans.targets,
+        "rules": plans.rules,
+        "texts": plans.texts,
+        "width": plans.plan_targets.shape[1],
+        "slots": built.slots,
+        **memo,
+    }
+    return fmt.pack_part(
+        Part.MAP,
+        identity,
+        {
+            Section.MAP_SHAPE: shape,
+            Section.V4_DIRECT: trie.v4_direct.astype(fmt.U32),
+            Section.V6_DIRECT: trie.v6_direct.astype(fmt.U32),
+            Section.TRIE_NODES: nodes,
+            Section.LEAF_ROWS: rows,
+            Section.PLAN_OF_CLASS: built.plan_of_class.astype(fmt.U32),
+            Section.FALLBACK_PLAN: built.fallback_plan.astype(fmt.U32),
+            Section.SOURCE_STARTS: starts,
+            Section.SOURCE_CLASSES: built.source_classes.astype(fmt.U16),
+            Section.VIEWS: built.views.astype(fmt.U16),
+            Section.PLANS: _plan_rows(plans),
+            Section.PLAN_TARGETS: plans.plan_targets.astype("<i4"),
+            Section.PLAN_ALTERNATIVES: _alternative_rows(plans),
+            Section.MAP_MEMO: np.frombuffer(json.dumps(notes).encode(), dtype=fmt.BYTE),
+        },
+    )
 
 
 def read_memo(part: LoadedPart) -> dict[str, Any]:
@@ -69,15 +88,24 @@ def read_plans(part: LoadedPart) -> PlanTable:
     bits = np.arange(width, dtype=np.uint32)
     flags = rows["flags"]
     return PlanTable(
-        **names, targets=known, rule=rows["rule"].astype(np.int32), service=rows["service"].astype(np.int32),
-        catchment=rows["catchment"].astype(np.int32), plan_targets=targets,
+        **names,
+        targets=known,
+        rule=rows["rule"].astype(np.int32),
+        service=rows["service"].astype(np.int32),
+        catchment=rows["catchment"].astype(np.int32),
+        plan_targets=targets,
         geographic=(rows["geographic"][:, None] >> bits & 1).astype(np.bool_),
-        sticky=flags & fmt.PLAN_STICKY != 0, each_family=flags & fmt.PLAN_EACH_FAMILY != 0,
-        no_fallback=flags & fmt.PLAN_NO_FALLBACK != 0, count=rows["count"].astype(np.uint8),
-        unit4_bits=rows["unit4_bits"].copy(), unit6_bits=rows["unit6_bits"].copy(),
+        sticky=flags & fmt.PLAN_STICKY != 0,
+        each_family=flags & fmt.PLAN_EACH_FAMILY != 0,
+        no_fallback=flags & fmt.PLAN_NO_FALLBACK != 0,
+        count=rows["count"].astype(np.uint8),
+        unit4_bits=rows["unit4_bits"].copy(),
+        unit6_bits=rows["unit6_bits"].copy(),
         alternative_offset=rows["alternative_offset"].astype(np.int32),
         alternative_count=rows["alternative_count"].astype(np.int32),
-        alternatives=np.column_stack([alternatives[name].astype(np.int32) for name in ("weight", "plan", "target")]),
+        alternatives=np.column_stack(
+            [alternatives[name].astype(np.int32) for name in ("weight", "plan", "target")]
+        ),
     )
 
 
@@ -93,13 +121,26 @@ def _rows(row_class: NDArray[np.uint32], row_depths: NDArray[np.uint8]) -> NDArr
 
 def _plan_rows(plans: PlanTable) -> NDArray[np.void]:
     rows = np.zeros(len(plans), dtype=fmt.PLAN)
-    for name in ("rule", "catchment", "count", "alternative_offset", "alternative_count", "unit4_bits", "unit6_bits",
-                 "service"):
+    for name in (
+        "rule",
+        "catchment",
+        "count",
+        "alternative_offset",
+        "alternative_count",
+        "unit4_bits",
+        "unit6_bits",
+        "service",
+    ):
         rows[name] = getattr(plans, name)
     rows["length"] = (plans.plan_targets >= 0).sum(axis=1)
-    rows["geographic"] = (plans.geographic.astype(np.uint32) << np.arange(plans.geographic.shape[1])).sum(axis=1)
-    rows["flags"] = (plans.sticky * fmt.PLAN_STICKY + plans.each_family * fmt.PLAN_EACH_FAMILY
-                     + plans.no_fallback * fmt.PLAN_NO_FALLBACK)
+    rows["geographic"] = (plans.geographic.astype(np.uint32) << np.arange(plans.geographic.shape[1])).sum(
+        axis=1
+    )
+    rows["flags"] = (
+        plans.sticky * fmt.PLAN_STICKY
+        + plans.each_family * fmt.PLAN_EACH_FAMILY
+        + plans.no_fallback * fmt.PLAN_NO_FALLBACK
+    )
     return rows
 
 

@@ -1,5 +1,6 @@
-"""The decision for one client in plain Python, from the words of DESIGN section 4: slow, obvious, independent of
-the vectorised code (only the values of steer.model are shared)."""
+"""The decision for one client in plain Python, from the words of DESIGN section 4: slow, obvious, independent
+of the vectorised code (only the values of steer.model are shared)."""
+
 import math
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address
@@ -15,8 +16,10 @@ ANYCAST = Target("anycast")
 def haversine_km(latitude_1: float, longitude_1: float, latitude_2: float, longitude_2: float) -> float:
     """Great-circle distance by the haversine formula."""
     phi_1, phi_2 = math.radians(latitude_1), math.radians(latitude_2)
-    half = (math.sin((phi_2 - phi_1) / 2) ** 2
-            + math.cos(phi_1) * math.cos(phi_2) * math.sin(math.radians(longitude_2 - longitude_1) / 2) ** 2)
+    half = (
+        math.sin((phi_2 - phi_1) / 2) ** 2
+        + math.cos(phi_1) * math.cos(phi_2) * math.sin(math.radians(longitude_2 - longitude_1) / 2) ** 2
+    )
     return 2 * 6371.0088 * math.asin(math.sqrt(min(1.0, half)))
 
 
@@ -30,19 +33,30 @@ def is_special(world: World, address: Address) -> bool:
     blocks = SPECIAL_BLOCKS_IPV4 if address.version == 4 else SPECIAL_BLOCKS_IPV6
     inside = [block for block in blocks if address in block]
     named = [prefix for prefix in _named(world) if prefix.version == address.version and address in prefix]
-    return bool(inside) and not any(prefix.subnet_of(block) for prefix in named for block in inside)  # type: ignore[arg-type]
+    return bool(inside) and not any(
+        prefix.prefixlen >= block.prefixlen for prefix in named for block in inside
+    )
 
 
-def targets_of(world: World, policy: Policy, address: Address | None, source: Address, *, ecs: bool,
-               ) -> list[tuple[SimpleAnswer | None, int, list[Target]]]:
-    """(weighted alternative or None, weight, ordered targets without the final anycast) of a client; `address` None: a
-    client of whom nothing is known."""
+def targets_of(
+    world: World,
+    policy: Policy,
+    address: Address | None,
+    source: Address,
+    *,
+    ecs: bool,
+) -> list[tuple[SimpleAnswer | None, int, list[Target]]]:
+    """(weighted alternative or None, weight, ordered targets without the final anycast) of a client;
+    `address` None: a client of whom nothing is known."""
     service = world.deployment.services["default"]
     for rule in policy.rules:
         if rule.when is None or _matches(world, rule.when, address, source, ecs):
             if isinstance(rule.answer, Weighted):
-                return [(item, weight, list(_expand(world, service, policy, (item,), address)))
-                        for item, weight in rule.answer.items if weight]
+                return [
+                    (item, weight, list(_expand(world, service, policy, (item,), address)))
+                    for item, weight in rule.answer.items
+                    if weight
+                ]
             items = rule.answer.items if isinstance(rule.answer, Preference) else (rule.answer,)
             return [(None, 1, list(_expand(world, service, policy, items, address)))]
     return [(None, 1, [ANYCAST])]
@@ -52,14 +66,23 @@ def catchment_of(world: World, address: Address | None) -> str | None:
     """The POP of the longest catchment prefix; of equal prefixes the last line."""
     best: tuple[int, str] | None = None
     for prefix, pop in world.deployment.services["default"].catchment:
-        if (address is not None and prefix.version == address.version and address in prefix
-                and (best is None or prefix.prefixlen >= best[0])):
+        if (
+            address is not None
+            and prefix.version == address.version
+            and address in prefix
+            and (best is None or prefix.prefixlen >= best[0])
+        ):
             best = prefix.prefixlen, pop
     return best[1] if best else None
 
 
-def _expand(world: World, service: Service, policy: Policy, items: tuple[SimpleAnswer, ...], address: Address | None,
-            ) -> Iterator[Target]:
+def _expand(
+    world: World,
+    service: Service,
+    policy: Policy,
+    items: tuple[SimpleAnswer, ...],
+    address: Address | None,
+) -> Iterator[Target]:
     tried: set[str] = set()
     for item in items:
         if isinstance(item, Fixed):
@@ -73,27 +96,36 @@ def _expand(world: World, service: Service, policy: Policy, items: tuple[SimpleA
         yield from _geographic(world, service, policy, item, address, tried)
 
 
-def _geographic(world: World, service: Service, policy: Policy, item: Geographic, address: Address | None,
-                tried: set[str]) -> Iterator[Target]:
-    where = _coordinates(world, address)
+def _geographic(
+    world: World, service: Service, policy: Policy, item: Geographic, address: Address | None, tried: set[str]
+) -> Iterator[Target]:
+    where = coordinates(world, address)
     if where is None:
         return
     bias = dict(policy.pops.bias_km)
     ranked: list[tuple[float, str]] = []
     for name, pop in service.pops.items():
         distance = haversine_km(*where, pop.latitude_deg, pop.longitude_deg)
-        allowed = ((policy.pops.only is None or name in policy.pops.only) and name not in policy.pops.excluded
-                   and (policy.pops.max_distance_km is None or distance <= policy.pops.max_distance_km))
+        allowed = (
+            (policy.pops.only is None or name in policy.pops.only)
+            and name not in policy.pops.excluded
+            and (policy.pops.max_distance_km is None or distance <= policy.pops.max_distance_km)
+        )
         if allowed:
             ranked.append((distance + bias.get(name, 0.0), name))
     ranked.sort()
     if item.by == "nearest-region":
         regions = list(dict.fromkeys(service.pops[name].region for _, name in ranked))
-        usable = [region for region in regions if region and _usable(service.regions[region], service, policy)]
+        usable = [
+            region for region in regions if region and _usable(service.regions[region], service, policy)
+        ]
         yield from (Target("region", region) for region in usable[: policy.candidates])
         return
-    usable_pops = [name for _, name in ranked
-                   if name not in tried and _usable(service.pops[name].addresses, service, policy)]
+    usable_pops = [
+        name
+        for _, name in ranked
+        if name not in tried and _usable(service.pops[name].addresses, service, policy)
+    ]
     yield from (Target("pop", name) for name in usable_pops[: policy.candidates])
     if usable_pops:
         region = service.pops[usable_pops[0]].region
@@ -106,25 +138,28 @@ def _usable(addresses: Addresses, service: Service, policy: Policy) -> bool:
     return all(families) if policy.families == "both" else any(families)
 
 
-def _place(world: World, address: Address | None) -> int:
+def place_row(world: World, address: Address | None) -> int:
     if address is None:
         return -1
     networks = world.geography[address.version].places
     return _find(networks.start.tolist(), networks.record.tolist(), key_of(address))
 
 
-def _coordinates(world: World, address: Address | None) -> tuple[float, float] | None:
-    place = _place(world, address)
+def coordinates(world: World, address: Address | None) -> tuple[float, float] | None:
+    place = place_row(world, address)
     if place < 0 or math.isnan(world.places.latitude_deg[place]):
         return None
     return float(world.places.latitude_deg[place]), float(world.places.longitude_deg[place])
 
 
 def _matches(world: World, when: When, address: Address | None, source: Address, ecs: bool) -> bool:
-    place = _place(world, address)
+    place = place_row(world, address)
     geography = world.geography[address.version] if address else None
-    record = _find(geography.asns.start.tolist(), geography.asns.record.tolist(), key_of(address)) if (
-        geography and address) else -1
+    record = (
+        _find(geography.asns.start.tolist(), geography.asns.record.tolist(), key_of(address))
+        if (geography and address)
+        else -1
+    )
     asn = int(geography.asn[record]) if geography and record >= 0 else 0
     checks = [
         when.prefixes is None or (address is not None and _inside(address, when.prefixes)),
@@ -134,7 +169,8 @@ def _matches(world: World, when: When, address: Address | None, source: Address,
         when.asns is None or asn in when.asns,
         when.resolvers is None or _inside(source, when.resolvers),
         when.ecs is None or when.ecs == ecs,
-        when.negated is None or not _matches(world, when.negated, address, source, ecs)]
+        when.negated is None or not _matches(world, when.negated, address, source, ecs),
+    ]
     return all(checks)
 
 

@@ -1,6 +1,8 @@
 """The vectorised map against a plain Python decision, for random worlds of both families."""
+
 import random
 from ipaddress import IPv4Address, IPv6Address
+from itertools import pairwise
 
 import pytest
 
@@ -30,7 +32,9 @@ def find_row(trie: Trie, version: int, key: int) -> int:
 
 
 def built_map(world: World) -> BuiltMap:
-    return build_map(world.deployment, lambda family: world.geography[family], world.places, lambda text: None)
+    return build_map(
+        world.deployment, lambda family: world.geography[family], world.places, lambda text: None
+    )
 
 
 def probes(world: World, chance: random.Random) -> list[Address]:
@@ -44,8 +48,10 @@ def probes(world: World, chance: random.Random) -> list[Address]:
     keys += [(4, chance.getrandbits(32) << 32) for _ in range(30)]
     keys += [(6, 0x2 << 60 | chance.getrandbits(60)) for _ in range(30)]
     keys += [(4, int(IPv4Address("10.1.2.3")) << 32), (6, int(IPv6Address("fc00::1")) >> 64)]
-    return [oracle.address_of(version, key if version == 6 else key >> 32 << 32)
-            for version, key in chance.sample(keys, min(len(keys), 150))]
+    return [
+        oracle.address_of(version, key if version == 6 else key >> 32 << 32)
+        for version, key in chance.sample(keys, min(len(keys), 150))
+    ]
 
 
 def expected(world: World, built: BuiltMap, plan: int) -> list[tuple[int, list[str]]]:
@@ -77,11 +83,17 @@ def test_plans_equal_the_plain_decision(seed: int) -> None:
         for slot_number, slot in enumerate(table.slots):
             for ecs in (False, True):
                 partition = int(built.views[slot_number, source_class(built, source), int(ecs)])
-                plan = int(built.fallback_plan[partition] if code & SPECIAL else built.plan_of_class[code, partition])
+                plan = int(
+                    built.fallback_plan[partition] if code & SPECIAL else built.plan_of_class[code, partition]
+                )
                 client = None if code & SPECIAL else address
                 wanted = oracle.targets_of(world, zone.policies[slot.policy], client, source, ecs=ecs)
                 got = expected(world, built, plan)
-                assert got == [(weight, list(map(str, targets))) for _, weight, targets in wanted], (seed, address, slot)
+                assert got == [(weight, list(map(str, targets))) for _, weight, targets in wanted], (
+                    seed,
+                    address,
+                    slot,
+                )
                 if not built.plans.alternative_count[plan]:
                     catchment = int(built.plans.catchment[plan])
                     name = built.plans.targets[catchment][1] if catchment >= 0 else None
@@ -120,10 +132,11 @@ def test_leaves_cover_the_space_once_and_no_two_siblings_are_equal(seed: int) ->
                 row = find_row(built.trie, version, key)
                 code, length = int(built.trie.row_class[row]), int(built.trie.row_depths[row, partition])
                 seen = code if code & SPECIAL else int(built.plan_of_class[code, partition])
-                assert 0 <= length <= bits and key % (1 << 64 - length) == 0
+                assert 0 <= length <= bits
+                assert key % (1 << 64 - length) == 0
                 leaves.append((key, length, seen))
                 key += 1 << 64 - length
-            for (key, length, seen), (_, next_length, next_seen) in zip(leaves, leaves[1:], strict=False):
+            for (key, length, seen), (_, next_length, next_seen) in pairwise(leaves):
                 siblings = length == next_length and not key >> 64 - length & 1
                 assert not (siblings and seen == next_seen), (version, partition, hex(key), length)
 

@@ -1,4 +1,6 @@
-"""Random small deployments and geographies, and a plain Python decision to compare the vectorised one with."""
+"""Random small deployments and geographies, and a plain Python decision to compare the vectorised one
+with."""
+
 import math
 import random
 from dataclasses import dataclass
@@ -53,12 +55,17 @@ def random_world(seed: int, *, pop_count: int | None = None) -> World:
     places = Places(
         np.array([math.nan if lost else chance.uniform(-90, 90) for lost in unknown]),
         np.array([math.nan if lost else chance.uniform(-180, 180) for lost in unknown]),
-        np.full(place_count, -1, dtype=np.int32), np.array(country),
+        np.full(place_count, -1, dtype=np.int32),
+        np.array(country),
         np.array([CONTINENTS[code] for code in country]),
         np.array([f"{code}-{chance.choice('AB')}" if code else "" for code in country]),
-        np.zeros(place_count, dtype=np.int32), ("",))
+        np.zeros(place_count, dtype=np.int32),
+        ("",),
+    )
     geography: dict[Family, Geography] = {
-        4: _geography(chance, 32, place_count), 6: _geography(chance, 0, place_count)}
+        4: _geography(chance, 32, place_count),
+        6: _geography(chance, 0, place_count),
+    }
     deployment = _deployment(chance, pop_count or chance.randint(1, 9))
     return World(deployment, places, geography)
 
@@ -69,7 +76,9 @@ def _geography(chance: random.Random, low_bits: int, place_count: int) -> Geogra
         starts = {0, *(chance.getrandbits(64) >> shift << shift for shift in bits)}
         if not low_bits:
             starts |= {(0x2000 << 48 | start >> 3) >> 1 << 1 for start in list(starts)} | {
-                0x20010db8 << 32, 0xfc00 << 48 | 5 << 30}
+                0x20010DB8 << 32,
+                0xFC00 << 48 | 5 << 30,
+            }
         start = np.array(sorted(starts), dtype=np.uint64)
         record = np.array([chance.randint(-1, record_count - 1) for _ in start], dtype=np.int32)
         record[1:][record[1:] == record[:-1]] = -1
@@ -82,7 +91,9 @@ def _geography(chance: random.Random, low_bits: int, place_count: int) -> Geogra
 def random_prefix(chance: random.Random, *, longest_ipv6: int = 64) -> Prefix:
     """A prefix of either family, sometimes inside a special block."""
     if chance.random() < 0.2:
-        block = chance.choice([*SPECIAL_BLOCKS_IPV4, *(block for block in SPECIAL_BLOCKS_IPV6 if block.prefixlen < 60)])
+        short = [block for block in SPECIAL_BLOCKS_IPV6 if block.prefixlen < 60]
+        blocks: list[Prefix] = [*SPECIAL_BLOCKS_IPV4, *short]
+        block = chance.choice(blocks)
         longest = min(longest_ipv6, block.max_prefixlen)
         length = chance.randint(block.prefixlen, longest)
         host = chance.getrandbits(block.max_prefixlen - block.prefixlen)
@@ -115,62 +126,100 @@ def _when(chance: random.Random, depth: int = 0) -> When | None:
         asns=frozenset(chance.sample([64500, 64501, 64502], chance.randint(1, 2))) if maybe(0.3) else None,
         resolvers=_prefixes(chance, longest_ipv6=128) if maybe(0.2) else None,
         ecs=chance.random() < 0.5 if maybe(0.15) else None,
-        negated=_when(chance, depth + 1) if depth < 2 and maybe(0.25) else None)
+        negated=_when(chance, depth + 1) if depth < 2 and maybe(0.25) else None,
+    )
 
 
 def _deployment(chance: random.Random, pop_count: int) -> Deployment:
-    regions = {name: Addresses(ipv4=_addresses(4, 20 + number), ipv6=_addresses(6, 20 + number))
-               for number, name in enumerate(("east", "west"))}
+    regions = {
+        name: Addresses(ipv4=_addresses(4, 20 + number), ipv6=_addresses(6, 20 + number))
+        for number, name in enumerate(("east", "west"))
+    }
     pops = {}
     for number in range(pop_count):
         name = f"p{number}"
         ipv6 = _addresses(6, 40 + number) if chance.random() < 0.8 else ()
-        pops[name] = Pop(name, chance.uniform(-90, 90), chance.uniform(-180, 180),
-                         Addresses(_addresses(4, 40 + number), ipv6), chance.choice([None, "east", "west"]))
+        pops[name] = Pop(
+            name,
+            chance.uniform(-90, 90),
+            chance.uniform(-180, 180),
+            Addresses(_addresses(4, 40 + number), ipv6),
+            chance.choice([None, "east", "west"]),
+        )
     catchment = tuple((random_prefix(chance), chance.choice(list(pops))) for _ in range(chance.randint(0, 4)))
-    service = Service("default", Addresses(_addresses(4, 1), _addresses(6, 1)), regions, pops, catchment=catchment)
-    policies = {f"policy{number}": _policy(chance, f"policy{number}", service) for number in range(chance.randint(1, 3))}
+    service = Service(
+        "default", Addresses(_addresses(4, 1), _addresses(6, 1)), regions, pops, catchment=catchment
+    )
+    policies = {
+        f"policy{number}": _policy(chance, f"policy{number}", service)
+        for number in range(chance.randint(1, 3))
+    }
     arms = tuple(Arm(f"arm{number}", name, 1 / len(policies)) for number, name in enumerate(policies))
-    experiments = {"ab": Experiment("cdn.example", "ab", UnitLengths(chance.randint(16, 28), chance.randint(40, 60)), arms)}
-    names = (*(SteeredName(name, "default", name, None, 60) for name in policies),
-             SteeredName("ab", "default", None, "ab", 60))
+    experiments = {
+        "ab": Experiment(
+            "cdn.example", "ab", UnitLengths(chance.randint(16, 28), chance.randint(40, 60)), arms
+        )
+    }
+    names = (
+        *(SteeredName(name, "default", name, None, 60) for name in policies),
+        SteeredName("ab", "default", None, "ab", 60),
+    )
     soa = RRset(APEX, 6, 3600, (Rdata(b"", (APEX, APEX), bytes(20)),))
     servers = RRset(APEX, 2, 3600, (Rdata(b"", ((b"ns", b"elsewhere"),)),))
     zone = Zone("cdn.example", ZoneData(APEX, (soa, servers)), names, policies, experiments)
-    return Deployment(Path("."), Node("n1"), ServerSettings((), None), GeodataFiles(), {"default": service}, (zone,),
-                      bytes(range(16)))
+    return Deployment(
+        Path(),
+        Node("n1"),
+        ServerSettings((), None),
+        GeodataFiles(),
+        {"default": service},
+        (zone,),
+        bytes(range(16)),
+    )
 
 
 def _addresses(family: int, number: int) -> tuple:  # type: ignore[type-arg]
     if family == 4:
-        return (IPv4Network("198.51.100.0/24")[number],)
+        return (IPv4Network("198.18.0.0/15")[number],)
     return (IPv6Address(int(IPv6Network("2001:db8::/32").network_address) + number),)
 
 
 def _policy(chance: random.Random, name: str, service: Service) -> Policy:
-    rules = tuple(Rule(f"cdn.example/{name}#{number + 1}", _when(chance), _answer(chance, service))
-                  for number in range(chance.randint(1, 5)))
+    rules = tuple(
+        Rule(f"cdn.example/{name}#{number + 1}", _when(chance), _answer(chance, service))
+        for number in range(chance.randint(1, 5))
+    )
     pops = list(service.pops)
     subset = PopSubset(
         only=frozenset(chance.sample(pops, chance.randint(1, len(pops)))) if chance.random() < 0.2 else None,
         excluded=frozenset(chance.sample(pops, 1)) if chance.random() < 0.2 else frozenset(),
         max_distance_km=chance.uniform(1000, 15000) if chance.random() < 0.2 else None,
         bias_km=((chance.choice(pops), chance.uniform(-3000, 3000)),) if chance.random() < 0.3 else (),
-        count=chance.choice([1, 1, 1, 2, 3]))
-    return Policy("cdn.example", name, rules, subset, sticky=chance.random() < 0.2,
-                  families=chance.choice(["both", "both", "each"]), candidates=chance.randint(1, 5),
-                  unit=UnitLengths(chance.randint(8, 28), chance.randint(32, 60)))
+        count=chance.choice([1, 1, 1, 2, 3]),
+    )
+    return Policy(
+        "cdn.example",
+        name,
+        rules,
+        subset,
+        sticky=chance.random() < 0.2,
+        families=chance.choice(["both", "both", "each"]),
+        candidates=chance.randint(1, 5),
+        unit=UnitLengths(chance.randint(8, 28), chance.randint(32, 60)),
+    )
 
 
 def _answer(chance: random.Random, service: Service) -> Answer:
     def simple() -> SimpleAnswer:
         if chance.random() < 0.5:
-            return Geographic(chance.choice(["nearest", "nearest", "nearest-region", "auto"]))  # type: ignore[arg-type]
+            return Geographic(chance.choice(("nearest", "nearest", "nearest-region", "auto")))
         return Fixed(chance.choice(service.targets()))
 
     kind = chance.random()
     if kind < 0.2:
-        return Weighted(tuple((simple(), chance.randint(0, 3) + (number == 0)) for number in range(chance.randint(1, 4))))
+        return Weighted(
+            tuple((simple(), chance.randint(0, 3) + (number == 0)) for number in range(chance.randint(1, 4)))
+        )
     if kind < 0.4:
         return Preference((simple(), simple()))
     return simple() if chance.random() < 0.9 else Fixed(Target("anycast"))

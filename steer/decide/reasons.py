@@ -1,0 +1,412 @@
+"""Why one client gets what it gets, by the decision code of the map itself. Pure.
+
+The map's own builder evaluates a single atom, the choices' own ranking judges its candidates; what is added
+here is only words and numbers for people."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from steer.decide.catalogue import Catalogue, Rankings
+from steer.decide.choices import DEGRADED, OUT, UP, TargetStates, candidate_ranks, make_choices, target_states
+from steer.decide.client import Client, source_number
+from steer.decide.conditions import Atoms, PlaceCodes, named_lists
+from steer.decide.distance import distances_km, expected_rtt_ms
+from steer.decide.plans import PlanBuilder
+from steer.decide.rules_in_words import mismatch
+from steer.decide.views import Program, Slot, policy_of, program_for, source_membership
+from steer.model.choice import NO_SET
+from steer.model.deployment import Deployment, Zone
+from steer.model.hashing import arm_limits, rendezvous_cost, rendezvous_winner, unit_hash
+from steer.model.map import PlanTable
+from steer.model.networks import Places
+from steer.model.place import Place
+from steer.model.policy import Geographic, Policy, Preference, SteeredName, Weighted
+from steer.model.service import ANYCAST, Address, Service, Target
+from steer.model.status import PopHealth
+
+_RANK_WORDS = {UP: "up", DEGRADED: "degraded: after every candidate that is up", OUT: "out"}
+
+
+@dataclass(frozen=True, slots=True)
+class RuleTrial:
+    """One rule looked at, in order; `why` says what decided."""
+
+    identity: str
+    matched: bool
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One target and what became of it. Distances are None for anycast and for unknown places."""
+
+    target: str
+    distance_km: float | None
+    expected_rtt_ms: float | None
+    state: str
+    won: bool
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reasons:
+    """Everything behind one answer. `chosen`: targets in the order answered; `sentence`: the whole in one
+    line."""
+
+    zone: str
+    name: str
+    service: str
+    policy: str
+    experiment: str | None
+    arm: str | None
+    view: str
+    client: str
+    rule: str
+    rules: tuple[RuleTrial, ...]
+    candidates: tuple[Candidate, ...]
+    shares: tuple[str, ...]
+    chosen: tuple[str, ...]
+    notes: tuple[str, ...]
+    sentence: str
+
+
+def explain_client(
+    deployment: Deployment,
+    zone: Zone,
+    name: SteeredName,
+    client: Client,
+    source: Address,
+    place: Place,
+    states: Mapping[tuple[str, str], PopHealth],
+) -> Reasons:
+    """Reasons for one steered name. `place`: of `client.address` (empty when that is None); overrides are the
+    caller's to tell, since they come before any reason."""
+    policy_name, arm = _policy_name(deployment, zone, name, client)
+    slot = Slot(zone.apex, policy_name, name.service)
+    policy, service = policy_of(deployment, slot), deployment.services[name.service]
+    inside = source_membership(deployment, source_number(source))
+    program = program_for(slot, policy, inside, client.ecs)
+    catalogue = Catalogue.of(deployment.services)
+    plans, root = _single_plan(catalogue, service, policy, program, client, place)
+    target_state = target_states(catalogue, states)
+    plan, shares = _share(deployment, plans, root, target_state, catalogue, client)
+    chosen = _chosen(plans, plan, target_state, catalogue)
+    trials = _trials(program, policy, client, place)
+    rule = plans.rules[int(plans.rule[root])]
+    candidates = _candidates(plans, plan, catalogue, service, place, target_state, states, chosen, policy)
+    return Reasons(
+        zone.apex,
+        name.owner,
+        name.service,
+        policy_name,
+        name.experiment,
+        arm,
+        _view(inside, client),
+        client.note,
+        rule,
+        trials,
+        candidates,
+        shares,
+        chosen,
+        _notes(plans, plan, policy, rule, place),
+        _sentence(rule, chosen, candidates, client),
+    )
+
+
+def _policy_name(
+    deployment: Deployment, zone: Zone, name: SteeredName, client: Client
+) -> tuple[str, str | None]:
+    if name.policy is not None:
+        return name.policy, None
+    experiment = zone.experiments[name.experiment or ""]
+    length, packed = client.unit(experiment.unit.ipv4_bits, experiment.unit.ipv6_bits)
+    drawn = unit_hash(deployment.deployment_key, "arm", experiment.name, client.domain, length, packed)
+    limits = arm_limits([arm.share for arm in experiment.arms])
+    arm = next(arm for arm, limit in zip(experiment.arms, limits, strict=True) if drawn <= limit)
+    return arm.policy, arm.name
+
+
+def _single_plan(
+    catalogue: Catalogue,
+    service: Service,
+    policy: Policy,
+    program: Program,
+    client: Client,
+    place: Place,
+) -> tuple[PlanTable, int]:
+    """The plans of a map with this client as its only atom, and the client's plan."""
+    known = place.latitude_deg is not None and place.longitude_deg is not None
+    places = Places(
+        np.array([place.latitude_deg if known else math.nan], dtype=np.float64),
+        np.array([place.longitude_deg if known else math.nan], dtype=np.float64),
+        np.array([-1], dtype=np.int32),
+        np.array([place.country]),
+        np.array([place.continent]),
+        np.array([place.subdivision]),
+        np.zeros(1, dtype=np.int32),
+        ("",),
+    )
+    lists = {prefixes: 0 for rule in program.rules for prefixes in named_lists(rule.when)}
+    lists = {prefixes: number for number, prefixes in enumerate(lists)}
+    member = np.array([[_inside(client.address, prefixes) for prefixes in lists]], dtype=np.bool_)
+    catchment = np.full((1, len(catalogue.services)), -1, dtype=np.int32)
+    catchment[0, catalogue.service_index(service.name)] = _catchment(catalogue, service, client.address)
+    atoms = Atoms(
+        PlaceCodes.of(places),
+        np.array([-1 if client.address is None else 0], dtype=np.int32),
+        np.array([place.asn or 0], dtype=np.uint32),
+        np.zeros(1, dtype=np.int32),
+        member.reshape(1, len(lists)),
+        catchment,
+        lists,
+    )
+    builder = PlanBuilder(catalogue, atoms, Rankings(catalogue, places))
+    root = int(builder.evaluate(program, policy)[0])
+    return builder.table(), root
+
+
+def _inside(address: Address | None, prefixes: tuple[object, ...]) -> bool:
+    return address is not None and any(
+        prefix.version == address.version and address in prefix  # type: ignore[attr-defined,operator]
+        for prefix in prefixes
+    )
+
+
+def _catchment(catalogue: Catalogue, service: Service, address: Address | None) -> int:
+    best = max(
+        (
+            (prefix.prefixlen, position, pop)
+            for position, (prefix, pop) in enumerate(service.catchment)
+            if _inside(address, (prefix,))
+        ),
+        default=None,
+    )
+    return -1 if best is None else catalogue.index[service.name, Target("pop", best[2])]
+
+
+def _share(
+    deployment: Deployment,
+    plans: PlanTable,
+    root: int,
+    states: TargetStates,
+    catalogue: Catalogue,
+    client: Client,
+) -> tuple[int, tuple[str, ...]]:
+    """The plan that wins the client's unit among weighted alternatives, and how the shares stood."""
+    count, begin = int(plans.alternative_count[root]), int(plans.alternative_offset[root])
+    if not count:
+        return root, ()
+    table = make_choices(plans, catalogue, states, [], [])
+    length, packed = client.unit(int(plans.unit4_bits[root]), int(plans.unit6_bits[root]))
+    rows = plans.alternatives[begin : begin + count].tolist()
+    answers = [bool(table.set_a[plan] != NO_SET or table.set_aaaa[plan] != NO_SET) for _, plan, _ in rows]
+    pairs = [
+        (
+            rendezvous_cost(
+                unit_hash(
+                    deployment.deployment_key, "weight", plans.texts[text], client.domain, length, packed
+                )
+            ),
+            weight,
+        )
+        for weight, _, text in rows
+    ]
+    alive = [number for number in range(count) if answers[number]]
+    words = tuple(
+        f"{plans.texts[text]}: weight {weight}" + ("" if answer else ", out")
+        for (weight, _, text), answer in zip(rows, answers, strict=True)
+    )
+    if not alive:
+        return root, words
+    winner = alive[rendezvous_winner([pairs[number] for number in alive])]
+    return int(rows[winner][1]), (*words, f"this unit (/{length}) falls to {plans.texts[rows[winner][2]]}")
+
+
+def _chosen(plans: PlanTable, plan: int, states: TargetStates, catalogue: Catalogue) -> tuple[str, ...]:
+    anycast = np.array([catalogue.index[name, ANYCAST] for name in plans.services], dtype=np.int32)
+    rank = candidate_ranks(plans, states, anycast)[plan]
+    best = int(rank.max(initial=OUT))
+    if best == OUT:
+        return (str(ANYCAST),)
+    ordered = [
+        int(target) for target, good in zip(plans.plan_targets[plan], rank, strict=True) if good == best
+    ]
+    return tuple(str(catalogue.targets[target][1]) for target in ordered[: int(plans.count[plan])])
+
+
+def _candidates(
+    plans: PlanTable,
+    plan: int,
+    catalogue: Catalogue,
+    service: Service,
+    place: Place,
+    states: TargetStates,
+    health: Mapping[tuple[str, str], PopHealth],
+    chosen: tuple[str, ...],
+    policy: Policy,
+) -> tuple[Candidate, ...]:
+    """The plan's targets in order, then anycast, then the POPs that were no candidates, nearest first."""
+    planned = [int(target) for target in plans.plan_targets[plan] if target >= 0]
+    anycast = catalogue.index[service.name, ANYCAST]
+    others = [
+        number
+        for number, (name, target) in enumerate(catalogue.targets)
+        if name == service.name and target.kind == "pop" and number not in planned
+    ]
+    distance = {
+        number: _distance(place, service, catalogue.targets[number][1]) for number in [*planned, *others]
+    }
+    others.sort(key=lambda number: (math.inf if distance[number] is None else distance[number], number))
+    tail = [] if anycast in planned else [anycast]
+    found = []
+    for number in dict.fromkeys([*planned, *tail, *others]):
+        target = catalogue.targets[number][1]
+        away = distance.get(number)
+        state, why_state = _state(service, target, int(states.rank[number]), health, plans, plan, catalogue)
+        won = str(target) in chosen
+        why = _why(
+            target, won, state, why_state, number in planned or number == anycast, policy, away, chosen
+        )
+        found.append(
+            Candidate(
+                str(target),
+                None if away is None else round(away, 1),
+                None if away is None else round(expected_rtt_ms(away), 1),
+                state,
+                won,
+                why,
+            )
+        )
+    return tuple(found)
+
+
+def _distance(place: Place, service: Service, target: Target) -> float | None:
+    """Kilometres to a POP, or to the nearest POP of a region; None where there is no place to measure
+    from."""
+    pops = (
+        [service.pops[target.name]]
+        if target.kind == "pop"
+        else [pop for pop in service.pops.values() if target.kind == "region" and pop.region == target.name]
+    )
+    if place.latitude_deg is None or place.longitude_deg is None or not pops:
+        return None
+    found = distances_km(
+        np.array([place.latitude_deg]),
+        np.array([place.longitude_deg]),
+        np.array([pop.latitude_deg for pop in pops]),
+        np.array([pop.longitude_deg for pop in pops]),
+    )
+    return float(found.min())
+
+
+def _state(
+    service: Service,
+    target: Target,
+    rank: int,
+    health: Mapping[tuple[str, str], PopHealth],
+    plans: PlanTable,
+    plan: int,
+    catalogue: Catalogue,
+) -> tuple[str, str]:
+    if target.kind == "pop":
+        known = health.get((service.name, target.name))
+        if known is not None:
+            return known.state.value, known.reason
+        return (
+            ("unknown", "not polled yet") if service.pops[target.name].status_url else ("up", "no status URL")
+        )
+    if target.kind == "region":
+        return _RANK_WORDS.get(rank, "unknown").split(":")[0], "as its best POP"
+    catchment = int(plans.catchment[plan])
+    if catchment < 0:
+        return "up", "where BGP takes this client is not known"
+    pop = catalogue.targets[catchment][1].name
+    known = health.get((service.name, pop))
+    return (known.state.value if known else "up"), f"BGP takes this client to {pop}"
+
+
+def _why(
+    target: Target,
+    won: bool,
+    state: str,
+    why_state: str,
+    planned: bool,
+    policy: Policy,
+    away: float | None,
+    chosen: tuple[str, ...],
+) -> str:
+    if won:
+        return f"chosen; {why_state}" if why_state else "chosen"
+    if planned and state in ("down", "drained", "unknown", "out"):
+        return f"{state}: {why_state}"
+    if planned and state == "degraded":
+        return f"degraded, so after every candidate that is up: {why_state}"
+    if planned:
+        return f"after {chosen[0]} in the order of this rule"
+    if target.name in policy.pops.excluded:
+        return "excluded by the policy's pops.except"
+    if policy.pops.only is not None and target.name not in policy.pops.only:
+        return "not in the policy's pops.only"
+    limit = policy.pops.max_distance_km
+    if away is not None and limit is not None and away > limit:
+        return f"beyond max_distance_km ({limit:g})"
+    return (
+        "no candidate of this rule's answer"
+        if away is None
+        else f"not among the rule's first {policy.candidates}"
+    )
+
+
+def _trials(program: Program, policy: Policy, client: Client, place: Place) -> tuple[RuleTrial, ...]:
+    """Every rule of the policy up to the one that matched, with what decided it."""
+    in_view = {rule.identity: rule for rule in program.rules}
+    trials: list[RuleTrial] = []
+    for rule in policy.rules:
+        left = in_view.get(rule.identity)
+        why = "not for this source address" if left is None else mismatch(left.when, client.address, place)
+        trials.append(
+            RuleTrial(
+                rule.identity,
+                not why,
+                why or ("matches everyone" if left and left.when is None else "all its conditions hold"),
+            )
+        )
+        if not why:
+            break
+    return tuple(trials)
+
+
+def _notes(plans: PlanTable, plan: int, policy: Policy, rule: str, place: Place) -> tuple[str, ...]:
+    notes = []
+    answer = next((each.answer for each in policy.rules if each.identity == rule), None)
+    items = answer.items if isinstance(answer, Preference) else (answer,)
+    simple = [item for item, _ in answer.items] if isinstance(answer, Weighted) else list(items)
+    if any(isinstance(item, Geographic) and item.by == "auto" for item in simple):
+        notes.append("auto answers anycast: no evidence of RTT is taken in by this version")
+    if place.latitude_deg is None and any(isinstance(item, Geographic) for item in simple):
+        notes.append("the client's place is not known, so distance decides nothing and anycast answers")
+    if policy.sticky:
+        notes.append("sticky: the same POP until it is down or drained")
+    if rule.endswith("#none"):
+        notes.append("no rule matched: anycast")
+    if plans.each_family[plan]:
+        notes.append("families: each; A and AAAA fall to their own next candidates")
+    return tuple(notes)
+
+
+def _view(inside: frozenset[tuple[object, ...]], client: Client) -> str:
+    resolver = f"source in {len(inside)} resolver lists" if inside else "source in no resolver list"
+    return f"{resolver}, client subnet {'used' if client.ecs else 'not used'}"
+
+
+def _sentence(rule: str, chosen: tuple[str, ...], candidates: tuple[Candidate, ...], client: Client) -> str:
+    passed = []
+    for candidate in candidates:
+        if candidate.won:
+            break
+        passed.append(f"{candidate.target} {candidate.state}")
+    skipped = f" ({', '.join(passed)} passed over)" if passed else ""
+    return f"rule {rule} gives {', '.join(chosen)}{skipped}; {client.note}"
