@@ -1,0 +1,128 @@
+//! The choices of a snapshot: the addresses that each plan comes to under the POPs' present state.
+use super::format::{AddressSet, Alternative, Choice, LABELLED_COUNT, NONE, PartKind, Section};
+use super::part::{BadPart, Part, prove, prove_slice};
+
+/// Octets of an IPv4 and of an IPv6 address.
+const ADDRESS_BYTES: [usize; 2] = [4, 16];
+const MAX_ADDRESSES: u32 = 64;
+
+/// The proved part `choices`.
+#[derive(Debug)]
+pub struct Choices {
+    /// 16 bytes that name the part's inputs.
+    pub identity: [u8; 16],
+    choices: Vec<Choice>,
+    alternatives: Vec<Alternative>,
+    sets: Vec<AddressSet>,
+    addresses: Vec<u8>,
+    forced: Vec<u32>,
+    bytes: Vec<u8>,
+}
+
+impl Choices {
+    /// Proves a part and copies it.
+    /// # Errors
+    /// The first invariant of `docs/snapshot_format.md` that fails.
+    pub fn load(data: &[u8]) -> Result<Self, BadPart> {
+        let part = Part::open(data, PartKind::Choices, true)?;
+        let choices = Self {
+            identity: part.identity,
+            choices: part.items(Section::Choices)?,
+            alternatives: part.items(Section::Alternatives)?,
+            sets: part.items(Section::Sets)?,
+            addresses: part.items(Section::Addresses)?,
+            forced: part.items(Section::Forced)?,
+            bytes: part.items(Section::ChoiceBytes)?,
+        };
+        choices.prove()?;
+        Ok(choices)
+    }
+
+    /// Which choices there are: those of the plans, then forced ones.
+    pub fn count(&self) -> usize {
+        self.choices.len()
+    }
+
+    /// For how many steered names a forced choice is known, or that there is none.
+    pub fn forced_count(&self) -> usize {
+        self.forced.len()
+    }
+
+    /// A choice by its index.
+    pub fn choice(&self, index: u32) -> &Choice {
+        &self.choices[index as usize]
+    }
+
+    /// The choice that beats every rule for a steered name.
+    pub fn forced(&self, steered: u32) -> Option<&Choice> {
+        let index = self.forced[steered as usize];
+        (index != NONE).then(|| self.choice(index))
+    }
+
+    /// Addresses of a set, 4 or 16 octets each; nothing for NONE. `is_ipv6`: the set was named for AAAA.
+    pub fn addresses(&self, set: u32, is_ipv6: bool) -> Option<&[u8]> {
+        let set = self.sets.get(set as usize)?;
+        let start = set.offset as usize;
+        self.addresses.get(start..start + set.count as usize * ADDRESS_BYTES[usize::from(is_ipv6)])
+    }
+
+    /// A weighted choice's alternatives that have addresses of this type, each with what is hashed before the unit.
+    pub fn alternatives_with(
+        &self,
+        choice: &Choice,
+        is_ipv6: bool,
+    ) -> impl Iterator<Item = (&Alternative, &[u8])> {
+        let start = choice.alternative_offset as usize;
+        self.alternatives[start..start + usize::from(choice.alternative_count)]
+            .iter()
+            .filter(move |alternative| set_of(self.choice(alternative.choice), is_ipv6) != NONE)
+            .map(|alternative| {
+                let start = alternative.hash_offset as usize;
+                (alternative, &self.bytes[start..start + alternative.hash_bytes as usize])
+            })
+    }
+
+    fn prove(&self) -> Result<(), BadPart> {
+        for (index, choice) in self.choices.iter().enumerate() {
+            self.prove_choice(index, choice)?;
+        }
+        for (index, alternative) in self.alternatives.iter().enumerate() {
+            prove!(alternative.weight > 0, "alternative {index} has no weight");
+            let choice = alternative.choice;
+            prove!((choice as usize) < self.choices.len(), "alternative {index}: no choice {choice}");
+            let (offset, count) = (alternative.hash_offset, alternative.hash_bytes);
+            prove_slice("hash of alternative", index, offset, count, self.bytes.len())?;
+        }
+        for (index, set) in self.sets.iter().enumerate() {
+            prove!((1..=MAX_ADDRESSES).contains(&set.count), "set {index} of {} addresses", set.count);
+        }
+        for (index, &choice) in self.forced.iter().enumerate() {
+            let known = choice == NONE || (choice as usize) < self.choices.len();
+            prove!(known, "forced {index}: no choice {choice}");
+        }
+        Ok(())
+    }
+
+    fn prove_choice(&self, index: usize, choice: &Choice) -> Result<(), BadPart> {
+        for (id, address_bytes) in [choice.set_a, choice.set_aaaa].into_iter().zip(ADDRESS_BYTES) {
+            if id == NONE {
+                continue;
+            }
+            let set = self.sets.get(id as usize);
+            prove!(set.is_some(), "choice {index}: no set {id}");
+            let end = set.map_or(0, |set| set.offset as usize + set.count as usize * address_bytes);
+            prove!(end <= self.addresses.len(), "choice {index}: set {id} passes the end of the addresses");
+        }
+        for counter in [choice.rule_counter, choice.target_counter] {
+            prove!((counter as usize) < LABELLED_COUNT, "choice {index}: no counter {counter}");
+        }
+        prove!(choice.unit4_bits <= 32 && choice.unit6_bits <= 64, "choice {index}: unit too long");
+        let (offset, count) = (choice.alternative_offset, u32::from(choice.alternative_count));
+        prove_slice("alternatives of choice", index, offset, count, self.alternatives.len())
+    }
+}
+
+/// The set of a choice for A or for AAAA.
+pub fn set_of(choice: &Choice, is_ipv6: bool) -> u32 {
+    if is_ipv6 { choice.set_aaaa } else { choice.set_a }
+}

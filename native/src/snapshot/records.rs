@@ -1,0 +1,266 @@
+//! The records of a snapshot: a tree of names, the nodes at them, their rrsets; found by hashing label by label.
+//! Knows tables, not messages: a label is a length octet and octets, of either case when it is looked for.
+use super::format::{
+    Arm, NODE_APEX, NODE_CUT, NONE, Name, Node, PartKind, Record, Rrset, SETTINGS_STEERS, Section, Selector,
+    Settings, Steered, Zone,
+};
+use super::part::{BadPart, Part};
+use super::records_proof;
+use super::shares::DeploymentKey;
+
+/// The root's name.
+pub const ROOT: u32 = 0;
+
+/// The proved part `records`.
+#[derive(Debug)]
+pub struct Records {
+    /// 16 bytes that name the part's inputs.
+    pub identity: [u8; 16],
+    /// Keys the hash of shares.
+    pub deployment_key: DeploymentKey,
+    /// Largest UDP response, and the size offered in OPT, in octets.
+    pub udp_bytes: u16,
+    /// Some zone steers something, so ECS is answered (ECS-8).
+    pub steers: bool,
+    /// All slots of the selectors and arms are below.
+    pub slots_used: u32,
+    pub(super) names: Vec<Name>,
+    pub(super) name_hash: Vec<u32>,
+    pub(super) nodes: Vec<Node>,
+    pub(super) node_rrsets: Vec<u32>,
+    pub(super) rrsets: Vec<Rrset>,
+    pub(super) records: Vec<Record>,
+    pub(super) additional: Vec<u32>,
+    pub(super) zones: Vec<Zone>,
+    pub(super) steered: Vec<Steered>,
+    pub(super) selectors: Vec<Selector>,
+    pub(super) arms: Vec<Arm>,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// How far down the tree a name is known.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Known {
+    /// The deepest known name: the name itself, or its longest known suffix.
+    pub name: u32,
+    /// Labels of that suffix.
+    pub labels: u8,
+    /// All labels are known.
+    pub whole: bool,
+}
+
+/// What stands where in the zone that holds a name.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Found<'r> {
+    /// No zone served holds the name.
+    NoZone,
+    /// A delegation at or above the name; the node has an NS rrset.
+    Cut(&'r Node),
+    /// The name's own node.
+    Exact(&'r Node),
+    /// The node of the wildcard that stands for the name.
+    Wildcard(&'r Node),
+    /// The name does not exist in this zone.
+    Nothing(u32),
+}
+
+impl Records {
+    /// Proves a part and copies it.
+    /// # Errors
+    /// The first invariant of `docs/snapshot_format.md` that fails.
+    pub fn load(data: &[u8]) -> Result<Self, BadPart> {
+        let part = Part::open(data, PartKind::Records, true)?;
+        let settings: Settings = part.single(Section::Settings)?;
+        let mut records = Self {
+            identity: part.identity,
+            deployment_key: DeploymentKey::new(&settings.deployment_key),
+            udp_bytes: 0,
+            steers: settings.flags & SETTINGS_STEERS != 0,
+            slots_used: 0,
+            names: part.items(Section::Names)?,
+            name_hash: part.items(Section::NameHash)?,
+            nodes: part.items(Section::Nodes)?,
+            node_rrsets: part.items(Section::NodeRrsets)?,
+            rrsets: part.items(Section::Rrsets)?,
+            records: part.items(Section::Records)?,
+            additional: part.items(Section::Additional)?,
+            zones: part.items(Section::Zones)?,
+            steered: part.items(Section::Steered)?,
+            selectors: part.items(Section::Selectors)?,
+            arms: part.items(Section::Arms)?,
+            bytes: part.items(Section::Bytes)?,
+        };
+        records.udp_bytes = records_proof::udp_bytes(&settings)?;
+        records.slots_used = records_proof::prove(&records, settings.slot_count)?;
+        Ok(records)
+    }
+
+    /// Walks down from the root as far as labels match; `labels`: length octet and label, the rightmost first.
+    pub fn walk<'l>(&self, labels: impl Iterator<Item = &'l [u8]>) -> Known {
+        let mut known = Known { name: ROOT, labels: 0, whole: true };
+        for label in labels {
+            let child = self.child(known.name, label);
+            if child == NONE {
+                return Known { whole: false, ..known };
+            }
+            known = Known { name: child, labels: known.labels + 1, whole: true };
+        }
+        known
+    }
+
+    /// What answers for a name. `asks_parent`: the type is DS, so that a cut or an apex is asked for the side above it
+    /// (RFC 4035 section 3.1.4.1).
+    pub fn find(&self, known: Known, asks_parent: bool) -> Found<'_> {
+        let Some((apex, apex_node)) = self.apex_above(known.name) else {
+            return Found::NoZone;
+        };
+        let at_apex = known.whole && apex == known.name;
+        if at_apex && asks_parent {
+            if let Some(cut) = self.node(self.names[apex as usize].cut_node) {
+                return Found::Exact(cut);
+            }
+        }
+        let zone = apex_node.zone;
+        let (mut closest, mut cut) = (None, None);
+        let mut name = known.name;
+        while name != apex {
+            if let Some(node) = self.node_in(name, zone) {
+                closest = closest.or(Some((name, node)));
+                if node.flags & NODE_CUT != 0 && !(asks_parent && known.whole && name == known.name) {
+                    cut = Some(node); // the last one met is the first from the apex down
+                }
+            }
+            name = self.names[name as usize].parent;
+        }
+        let (closest_name, closest_node) = closest.unwrap_or((apex, apex_node));
+        match (cut, self.node(closest_node.wildcard)) {
+            (Some(cut), _) => Found::Cut(cut),
+            (None, _) if known.whole && closest_name == known.name => Found::Exact(closest_node),
+            (None, Some(wildcard)) => Found::Wildcard(wildcard),
+            (None, None) => Found::Nothing(zone),
+        }
+    }
+
+    /// The name itself, known whole.
+    pub fn known(&self, name: u32) -> Known {
+        Known { name, labels: 0, whole: true }
+    }
+
+    /// The parent of a name; the root is its own.
+    pub fn parent(&self, name: u32) -> u32 {
+        self.names[name as usize].parent
+    }
+
+    /// Length octet and label of a name, in lower case; a zero octet for the root.
+    pub fn label(&self, name: u32) -> &[u8] {
+        let start = self.names[name as usize].label_offset as usize;
+        &self.bytes[start..=start + usize::from(self.bytes[start])]
+    }
+
+    /// The rrset of a type at a node.
+    pub fn rrset_at(&self, node: &Node, kind: u16) -> Option<(u32, &Rrset)> {
+        let ids = slice(&self.node_rrsets, node.rrset_offset, node.rrset_count);
+        ids.iter().map(|&id| (id, self.rrset(id))).find(|(_, rrset)| rrset.kind == kind)
+    }
+
+    /// An rrset by its id.
+    pub fn rrset(&self, id: u32) -> &Rrset {
+        &self.rrsets[id as usize]
+    }
+
+    /// The records of an rrset, at least one.
+    pub fn records_of(&self, rrset: &Rrset) -> &[Record] {
+        slice(&self.records, rrset.record_offset, rrset.record_count)
+    }
+
+    /// Ids of the rrsets that go with an rrset into the additional section.
+    pub fn additional_of(&self, rrset: &Rrset) -> &[u32] {
+        slice(&self.additional, rrset.additional_offset, rrset.additional_count)
+    }
+
+    /// Octets of RDATA before the first name of a record, and after the last.
+    pub fn affixes(&self, record: &Record) -> (&[u8], &[u8]) {
+        (
+            slice(&self.bytes, record.prefix_offset, record.prefix_bytes),
+            slice(&self.bytes, record.suffix_offset, record.suffix_bytes),
+        )
+    }
+
+    /// A zone by its id.
+    pub fn zone(&self, id: u32) -> &Zone {
+        &self.zones[id as usize]
+    }
+
+    /// A steered name by its id.
+    pub fn steered(&self, id: u32) -> &Steered {
+        &self.steered[id as usize]
+    }
+
+    /// Which steered names there are.
+    pub fn steered_count(&self) -> usize {
+        self.steered.len()
+    }
+
+    /// Who selects for a steered name.
+    pub fn selector_of(&self, steered: &Steered) -> &Selector {
+        &self.selectors[steered.selector as usize]
+    }
+
+    /// The arms of an experiment, by rising `last`; none for a policy.
+    pub fn arms_of(&self, selector: &Selector) -> &[Arm] {
+        slice(&self.arms, selector.arm_offset, selector.arm_count)
+    }
+
+    /// What an experiment hashes before the unit.
+    pub fn hash_prefix_of(&self, selector: &Selector) -> &[u8] {
+        slice(&self.bytes, selector.hash_offset, selector.hash_bytes)
+    }
+
+    /// The child of a name with this label, or NONE.
+    pub(super) fn child(&self, parent: u32, label: &[u8]) -> u32 {
+        let mask = self.name_hash.len() - 1;
+        let mut slot = home_slot(parent, label) as usize & mask;
+        loop {
+            let name = self.name_hash[slot];
+            if name == NONE {
+                return NONE;
+            }
+            if self.names[name as usize].parent == parent && self.label(name).eq_ignore_ascii_case(label) {
+                return name;
+            }
+            slot = (slot + 1) & mask; // ends: the proof left empty slots
+        }
+    }
+
+    fn apex_above(&self, name: u32) -> Option<(u32, &Node)> {
+        let mut name = name;
+        loop {
+            match self.node(self.names[name as usize].node) {
+                Some(node) if node.flags & NODE_APEX != 0 => return Some((name, node)),
+                _ if name == ROOT => return None,
+                _ => name = self.names[name as usize].parent,
+            }
+        }
+    }
+
+    fn node_in(&self, name: u32, zone: u32) -> Option<&Node> {
+        self.node(self.names[name as usize].node).filter(|node| node.zone == zone)
+    }
+
+    fn node(&self, id: u32) -> Option<&Node> {
+        self.nodes.get(id as usize) // NONE is beyond the end
+    }
+}
+
+/// `count` items from `offset`; proved at load to lie inside.
+fn slice<T>(items: &[T], offset: u32, count: u32) -> &[T] {
+    &items[offset as usize..offset as usize + count as usize]
+}
+
+/// Home slot of (parent, label) before masking: FNV-1a 64, folded.
+pub(super) fn home_slot(parent: u32, label: &[u8]) -> u64 {
+    let step = |hash: u64, octet: u8| (hash ^ u64::from(octet)).wrapping_mul(0x0000_0100_0000_01b3);
+    let hash = parent.to_le_bytes().into_iter().fold(0xcbf2_9ce4_8422_2325, step);
+    let hash = label.iter().map(u8::to_ascii_lowercase).fold(hash, step);
+    hash ^ (hash >> 32)
+}

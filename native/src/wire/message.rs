@@ -1,0 +1,218 @@
+//! Writes a reply into a buffer, within a limit.
+use super::ecs::Ecs;
+use super::query::{Asked, Edns};
+use super::{HEADER_BYTES, Rcode, kinds};
+
+const FLAG_RESPONSE: u8 = 0x80;
+const FLAG_AUTHORITATIVE: u8 = 0x04;
+const FLAG_TRUNCATED: u8 = 0x02;
+const KEPT_FLAGS: u8 = 0x79; // opcode and RD
+const OPT_BYTES: usize = 11; // an OPT without options
+const QUESTION_POINTER: [u8; 2] = [0xc0, HEADER_BYTES as u8];
+
+/// What was to be written does not fit.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Full;
+
+/// A section that records are written to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Section {
+    /// The answer section.
+    Answer = 0,
+    /// The authority section.
+    Authority = 1,
+    /// The additional section, but for OPT.
+    Additional = 2,
+}
+
+/// A reply in the making.
+#[derive(Debug)]
+pub struct Message<'b> {
+    buffer: &'b mut [u8],
+    length: usize,
+    limit: usize,
+    question_end: usize,
+    counts: [u16; 3],
+}
+
+/// A place to go back to.
+#[derive(Clone, Copy, Debug)]
+pub struct Mark(usize, [u16; 3]);
+
+impl<'b> Message<'b> {
+    /// Starts a reply that carries the question of `query`. `limit`: octets of the whole message; the OPT's are set aside.
+    /// The buffer holds at least 512 octets.
+    pub fn reply(buffer: &'b mut [u8], query: &[u8], asked: &Asked, limit: usize) -> Self {
+        let question_end = usize::from(asked.question_end);
+        if let (Some(to), Some(from)) = (buffer.get_mut(..question_end), query.get(..question_end)) {
+            to.copy_from_slice(from);
+        }
+        let limit = limit.min(buffer.len()) - reserved_bytes(asked);
+        Self { buffer, length: question_end, limit, question_end, counts: [0; 3] }
+    }
+
+    /// Octets written so far.
+    pub fn length(&self) -> usize {
+        self.length
+    }
+
+    /// Writes octets.
+    pub fn put(&mut self, octets: &[u8]) -> Result<(), Full> {
+        let end = self.length + octets.len();
+        if end > self.limit {
+            return Err(Full);
+        }
+        self.buffer.get_mut(self.length..end).ok_or(Full)?.copy_from_slice(octets);
+        self.length = end;
+        Ok(())
+    }
+
+    /// Writes a number.
+    pub fn put_u16(&mut self, number: u16) -> Result<(), Full> {
+        self.put(&number.to_be_bytes())
+    }
+
+    /// Writes an owner that stands for the question.
+    pub fn put_question_pointer(&mut self) -> Result<(), Full> {
+        self.put(&QUESTION_POINTER)
+    }
+
+    /// Writes type, class IN and TTL of a record.
+    pub fn put_type_and_ttl(&mut self, kind: u16, ttl_s: u32) -> Result<(), Full> {
+        let ([a, b], [c, d, e, f]) = (kind.to_be_bytes(), ttl_s.to_be_bytes());
+        self.put(&[a, b, 0, kinds::IN as u8, c, d, e, f])
+    }
+
+    /// Writes RDLENGTH and whatever `write` writes.
+    pub fn put_rdata(&mut self, write: impl FnOnce(&mut Self) -> Result<(), Full>) -> Result<(), Full> {
+        let start = self.length;
+        self.put_u16(0)?;
+        write(self)?;
+        let rdata_bytes = self.length - start - 2;
+        self.buffer[start..start + 2].copy_from_slice(&(rdata_bytes as u16).to_be_bytes());
+        Ok(())
+    }
+
+    /// Writes address records whose owner stands for the question; `addresses`: `size` octets each.
+    pub fn put_addresses(
+        &mut self,
+        kind: u16,
+        ttl_s: u32,
+        addresses: &[u8],
+        size: usize,
+    ) -> Result<(), Full> {
+        let ([a, b], [c, d, e, f]) = (kind.to_be_bytes(), ttl_s.to_be_bytes());
+        let head =
+            [QUESTION_POINTER[0], QUESTION_POINTER[1], a, b, 0, kinds::IN as u8, c, d, e, f, 0, size as u8];
+        for address in addresses.chunks_exact(size) {
+            self.put(&head)?;
+            self.put(address)?;
+            self.count(Section::Answer, 1);
+        }
+        Ok(())
+    }
+
+    /// Counts records that were written.
+    pub fn count(&mut self, section: Section, records: u16) {
+        self.counts[section as usize] += records;
+    }
+
+    /// Where the message stands now.
+    pub fn mark(&self) -> Mark {
+        Mark(self.length, self.counts)
+    }
+
+    /// Forgets what was written since.
+    pub fn go_back(&mut self, mark: Mark) {
+        (self.length, self.counts) = (mark.0, mark.1);
+    }
+
+    /// Empties all sections but the question's.
+    pub fn empty(&mut self) {
+        (self.length, self.counts) = (self.question_end, [0; 3]);
+    }
+
+    /// Writes OPT and header; returns the octets of the message. `offered_udp_bytes`: the size in OPT.
+    pub fn finish(mut self, query: &[u8], asked: &Asked, outcome: Outcome, offered_udp_bytes: u16) -> usize {
+        self.limit = self.buffer.len();
+        if let Some(edns) = asked.edns {
+            self.put_opt(query, edns, asked.ecs, outcome, offered_udp_bytes);
+        }
+        let [answers, authorities, additionals] = self.counts.map(u16::to_be_bytes);
+        let additionals = (u16::from_be_bytes(additionals) + u16::from(asked.edns.is_some())).to_be_bytes();
+        let flags = FLAG_RESPONSE
+            | if outcome.is_authoritative { FLAG_AUTHORITATIVE } else { 0 }
+            | if outcome.is_truncated { FLAG_TRUNCATED } else { 0 };
+        self.buffer[2] = self.buffer[2] & KEPT_FLAGS | flags;
+        self.buffer[3] = outcome.rcode as u8 & 0x0f;
+        self.buffer[6..8].copy_from_slice(&answers);
+        self.buffer[8..10].copy_from_slice(&authorities);
+        self.buffer[10..12].copy_from_slice(&additionals);
+        self.length
+    }
+
+    fn put_opt(
+        &mut self,
+        query: &[u8],
+        edns: Edns,
+        ecs: Option<Ecs>,
+        outcome: Outcome,
+        offered_udp_bytes: u16,
+    ) {
+        let [size_high, size_low] = offered_udp_bytes.to_be_bytes();
+        let dnssec_ok = if edns.dnssec_ok { 0x80 } else { 0 };
+        let options_bytes = ecs.map_or(0, |ecs| ecs.option_bytes()) as u8;
+        let opt = [
+            0,
+            0,
+            kinds::OPT as u8,
+            size_high,
+            size_low,
+            outcome.rcode as u8 >> 4,
+            0,
+            dnssec_ok,
+            0,
+            0,
+            options_bytes,
+        ];
+        let written = self.put(&opt).and_then(|()| {
+            let Some(ecs) = ecs else { return Ok(()) };
+            let (head, address) = ecs.option(query, outcome.scope_bits);
+            self.put(&head)?;
+            self.put(address)
+        });
+        debug_assert!(written.is_ok(), "the OPT's space was set aside");
+    }
+}
+
+/// What the header and the OPT say of an answer.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Outcome {
+    /// The response code.
+    pub rcode: Rcode,
+    /// AA.
+    pub is_authoritative: bool,
+    /// TC.
+    pub is_truncated: bool,
+    /// SCOPE PREFIX-LENGTH of the client subnet, if there was one.
+    pub scope_bits: u8,
+}
+
+/// Writes the 12 octets of a reply to a query whose question could not be read.
+pub fn bare_reply(buffer: &mut [u8], query: &[u8], rcode: Rcode) -> usize {
+    let (Some(to), Some(from)) =
+        (buffer.first_chunk_mut::<HEADER_BYTES>(), query.first_chunk::<HEADER_BYTES>())
+    else {
+        return 0;
+    };
+    *to = [from[0], from[1], from[2] & KEPT_FLAGS | FLAG_RESPONSE, rcode as u8, 0, 0, 0, 0, 0, 0, 0, 0];
+    HEADER_BYTES
+}
+
+/// Octets that the OPT of the reply takes.
+fn reserved_bytes(asked: &Asked) -> usize {
+    match asked.edns {
+        Some(_) => OPT_BYTES + asked.ecs.map_or(0, |ecs| ecs.option_bytes()),
+        None => 0,
+    }
+}
