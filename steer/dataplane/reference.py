@@ -1,7 +1,7 @@
 """The reference engine: slow and obvious, the specification of the native one and its oracle.
 
-`answer` follows "The answer, step by step" of docs/snapshot_format.md, step for step; the numbers in the comments
-are that page's. Pure: time is an argument, no socket, clock or chance."""
+`answer` follows "The answer, step by step" of docs/snapshot_format.md; the numbers in
+comments are that page's. Pure: time is an argument, no socket, clock or chance."""
 
 from dataclasses import dataclass, field
 
@@ -146,7 +146,7 @@ def _read_rest(
             if asked.opt.version != 0:
                 return BADVERS
             reads_ecs = snapshot.records.steers and qclass == CLASS_IN
-            asked.ecs = _read_ecs(asked.opt, counters) if reads_ecs else _skip_options(asked.opt)
+            asked.ecs = _read_options(asked.opt, reads_ecs, counters)
     except Malformed as fault:
         asked.opt = fault.opt
         return FORMERR
@@ -159,11 +159,13 @@ def _read_rest(
     return REFUSED if qtype in (TYPE_IXFR, TYPE_AXFR) else NOERROR
 
 
-def _read_ecs(opt: Opt, counters: Counters) -> Ecs | None:
-    """The one well-formed ECS option, or None where there is none; else Malformed (ECS-22: not two)."""
+def _read_options(opt: Opt, reads_ecs: bool, counters: Counters) -> Ecs | None:
+    """Proves that the options fill the record; the well-formed ECS among them, if it is to be read.
+
+    Raises Malformed at the first fault, a second ECS among them (ECS-22)."""
     ecs = None
     for code, data in read_options(opt):
-        if code == OPTION_ECS:
+        if code == OPTION_ECS and reads_ecs:
             read = None if ecs is not None else read_ecs(data)
             if read is None:
                 counters.count("ecs_malformed")
@@ -172,12 +174,6 @@ def _read_ecs(opt: Opt, counters: Counters) -> Ecs | None:
     if ecs is not None:
         counters.count("ecs_queries")
     return ecs
-
-
-def _skip_options(opt: Opt) -> None:
-    """Only proves that the options fill the record."""
-    for _ in read_options(opt):
-        pass
 
 
 class _Search:
@@ -311,7 +307,7 @@ class _Search:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a name was found: a zone's index, and the node that answers for it (None: the name does not exist).
+    """Where a name was found: a zone's index, and the node that answers for it (None: it does not exist).
 
     `is_referral`: the node is a cut at or above the name."""
 
