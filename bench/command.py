@@ -1,79 +1,161 @@
 """The bench's command line: what to measure, with what, and where the results go."""
 
 import argparse
+import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
 from pathlib import Path
 from typing import Any
 
 from bench.compare import Plan, compare
+from bench.geography import city_files, read_geography
 from bench.latency import measure_latency
 from bench.map_build import measure_map
 from bench.memory import measure_memory
+from bench.packets import Mix, write_queries
 from bench.performance_page import PAGE, render_page
-from bench.product import Unfinished
+from bench.policies import ten_policies
+from bench.product import Deployed, deploy
 from bench.progress import say
-from bench.results import keep, read_kept
+from bench.results import DIRECTORY, Measured, keep, read_kept, stamp
 from bench.scaling import measure_scaling
 from bench.servers import SERVERS
 from bench.swap import measure_swap
+from bench.world import BENCH, World, read_sites
 
 SHORT_SERVERS = ("echo", "steer-native", "steer-reference")
-SHORT_ROUNDS, SHORT_SECONDS, SHORT_QUERIES = 3, 0.5, 20_000
-POP_COUNTS = (30, 300)
+SHORT_TOPICS = ("compare", "swap", "scaling")
+POP_COUNT, SHORT_POP_COUNT = 300, 30
+SHORT_QUERIES = 20_000
+PORTS_OF_COMPARE = 10
 
-Topic = Callable[[argparse.Namespace], dict[str, Any]]
+
+class Bench:
+    """One run: its arguments, a scratch directory, and what several topics share."""
+
+    def __init__(self, arguments: argparse.Namespace, scratch: Path) -> None:
+        self.arguments = arguments
+        self.scratch = scratch
+        self.cache = (scratch if arguments.short else DIRECTORY) / "state"
+        self.mix = Mix(queries=SHORT_QUERIES) if arguments.short else Mix()
+        self.rounds = 3 if arguments.short else arguments.rounds
+        self.seconds = 0.5 if arguments.short else arguments.seconds
+        self.pop_count = SHORT_POP_COUNT if arguments.short else POP_COUNT
+        self.port = arguments.first_port + PORTS_OF_COMPARE
+
+    def measure(self, topic: str) -> dict[str, Any]:
+        """Plain values and dataclasses."""
+        result: dict[str, Any] = getattr(self, topic)()
+        return result
+
+    def compare(self) -> dict[str, Any]:
+        servers = self.arguments.servers or (SHORT_SERVERS if self.arguments.short else SERVERS)
+        plan = Plan(
+            servers=("echo", *(name for name in servers if name != "echo")),
+            city=tuple(self.arguments.city),
+            asn=tuple(self.arguments.asn),
+            rounds=self.rounds,
+            seconds=self.seconds,
+            sites=self.arguments.sites,
+            first_port=self.arguments.first_port,
+            mix=self.mix,
+        )
+        return compare(plan)
+
+    def map(self) -> dict[str, Any]:
+        return measure_map(self.arguments.city, self.arguments.asn, self.cache)
+
+    def swap(self) -> dict[str, Any]:
+        return measure_swap(self._deployed(), self.port)
+
+    def latency(self) -> dict[str, Any]:
+        directory = self._deployed().directory
+        return measure_latency(
+            directory, self.cache, self._queries(), self.scratch, self.rounds, self.seconds, self.port
+        )
+
+    def memory(self) -> dict[str, Any]:
+        return measure_memory(self._deployed().directory, self._queries(), self.scratch, self.port)
+
+    def scaling(self) -> dict[str, Any]:
+        return measure_scaling(self._deployed(), self._queries(), self.rounds)
+
+    def _deployed(self) -> Deployed:
+        """Ten policies at 300 POPs; the map comes from the cache where `map` ran before."""
+        sites = read_sites(self.pop_count)
+        world = World(tuple(self.arguments.city), tuple(self.arguments.asn), Path(), sites, self.port)
+        return deploy(self.scratch / "policies", world, ten_policies(sites), self.cache)
+
+    def _queries(self) -> Path:
+        """Queries for `www`, drawn once per run."""
+        path = self.scratch / "queries.bin"
+        if not path.exists():
+            write_queries(path, read_geography(city_files(self.arguments.city)), self.mix)
+        return path
+
+
+TOPICS = {
+    "compare": "every server under the same queries, in turn",
+    "map": "the map of ten policies at 30 and 300 POPs: time and memory",
+    "swap": "a tick of the fast clock at 300 POPs",
+    "latency": "replies while choices are swapped",
+    "memory": "the serving process with that map",
+    "scaling": "two threads against one, without sockets",
+}
 
 
 def main() -> int:
-    """Measure, print, keep; 1 where a topic could not be measured."""
+    """Measure, print the page, keep the results. Exit status 0 unless something fails."""
     arguments = _parse()
-    topics = list(TOPICS) if arguments.topic == "all" else [arguments.topic]
-    if arguments.short and arguments.topic == "all":
-        topics = ["compare", "swap", "scaling"]
-    failed = 0
-    measured = {} if arguments.short else read_kept()
-    for topic in topics:
-        say(f"{topic}: {TOPICS[topic].__doc__}")
-        try:
-            measured[topic] = keep(topic, TOPICS[topic](arguments), write=not arguments.short)
-        except Unfinished as unfinished:
-            say(f"{topic}: not measured: {unfinished}")
-            failed = 1
+    whole = arguments.topic == "all"
+    topics = (SHORT_TOPICS if arguments.short else tuple(TOPICS)) if whole else (arguments.topic,)
+    if "compare" in topics and not arguments.short and not arguments.no_install:
+        _install_peers()
+    measured: dict[str, Measured] = {} if arguments.short else read_kept()
+    with tempfile.TemporaryDirectory(prefix="steer-bench-") as scratch:
+        bench = Bench(arguments, Path(scratch))
+        for topic in topics:
+            say(f"{topic}: {TOPICS[topic]}")
+            measured[topic] = stamp(topic, bench.measure(topic))
+            if not arguments.short:
+                keep(measured[topic])
     page = render_page(measured)
     print(page)
-    if arguments.write_docs:
-        PAGE.write_text(page)
+    if arguments.write_docs or (whole and not arguments.short):
+        PAGE.write_text(page, encoding="utf-8")
         say(f"wrote {PAGE}")
-    return failed
+    return 0
 
 
 def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    parser.add_argument("topic", nargs="?", default="all", choices=["all", *TOPICS], help="default: all")
-    parser.add_argument("--short", action="store_true", help="a minute, to see that all runs; no peers")
-    parser.add_argument("--write-docs", action="store_true", help="write docs/performance.md")
-    parser.add_argument("--city", type=Path, nargs="+", default=[], help="City databases (packaged default)")
-    parser.add_argument("--asn", type=Path, nargs="+", default=[], help="ASN databases (packaged default)")
-    parser.add_argument("--servers", nargs="+", choices=list(SERVERS), help="of `compare`; echo always runs")
-    parser.add_argument("--rounds", type=int, default=9, help="of `compare` and `latency`")
+    parser = argparse.ArgumentParser(
+        prog="bench", description="Measure steer, beside a bare echo and its peers."
+    )
+    topics = "; ".join(f"{topic}: {text}" for topic, text in TOPICS.items())
+    parser.add_argument("topic", nargs="?", default="all", choices=["all", *TOPICS], help=topics)
+    parser.add_argument("--short", action="store_true", help="a minute or two, to see that it runs; no peers")
+    parser.add_argument(
+        "--write-docs", action="store_true", help="write docs/performance.md (`all` does anyway)"
+    )
+    parser.add_argument("--no-install", action="store_true", help="leave out peers that are not installed")
+    parser.add_argument(
+        "--city", type=Path, nargs="+", default=[], help="City databases (default: the packaged)"
+    )
+    parser.add_argument(
+        "--asn", type=Path, nargs="+", default=[], help="ASN databases (default: the packaged)"
+    )
+    parser.add_argument(
+        "--servers", nargs="+", choices=list(SERVERS), help="of `compare`; the echo always runs"
+    )
+    parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--seconds", type=float, default=3.0, help="per server and round")
-    parser.add_argument("--sites", type=int, default=8, help="POPs of `compare`, 1 to 300 (gdnsd: at most 254)")
+    parser.add_argument("--sites", type=int, default=8, help="POPs of `compare` (at most 254 for gdnsd)")
     parser.add_argument("--first-port", type=int, default=20100, help="the first of twenty on 127.0.0.1")
     return parser.parse_args(sys.argv[1:])
 
 
-def _compare(arguments: argparse.Namespace) -> dict[str, Any]:
-    """every server under the same queries, in turn"""
-    servers = arguments.servers or (SHORT_SERVERS if arguments.short else tuple(SERVERS))
-    plan = Plan(
-        servers=("echo", *(name for name in servers if name != "echo")),
-        city=tuple(arguments.city),
-        asn=tuple(arguments.asn),
-        rounds=SHORT_ROUNDS if arguments.short else arguments.rounds,
-        seconds=SHORT_SECONDS if arguments.short else arguments.seconds,
-        queries=SHORT_QUERIES if arguments.short else Plan.queries,
-        sites=arguments.sites,
-        first_port=arguments.first_port,
-    )
-    return compare(plan)
+def _install_peers() -> None:
+    """Debian's packages, where one is missing; what cannot be installed is skipped and said."""
+    if any(server.missing() and not name.startswith("steer") for name, server in SERVERS.items()):
+        say("installing peers (bench/install-peers.sh)")
+        subprocess.run([str(BENCH / "install-peers.sh")], check=False, stdout=sys.stderr)

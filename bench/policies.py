@@ -1,6 +1,7 @@
 """Policy directories for steer: the plain one that peers can match, and the ten policies of the map bench."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,37 +10,20 @@ from bench.world import ANYCAST_IPV4, ANYCAST_IPV6, TTL_SECONDS, ZONE, Site, Wor
 Policy = dict[str, Any]
 
 REGIONS = 6
-ACCESS_NETWORKS = [
-    701,
-    1257,
-    2516,
-    2914,
-    3215,
-    3269,
-    3320,
-    3352,
-    4134,
-    4713,
-    4766,
-    4837,
-    5089,
-    7018,
-    7922,
-    9121,
-]
+ACCESS_NETWORKS = [701, 1257, 2516, 2914, 3215, 3269, 3320, 3352, 4134, 4713, 4766, 4837, 5089, 7018, 7922]
 CLOUD_NETWORKS = [396982, 8075, 14618, 16509, 20940]
 
 
-def write_directory(directory: Path, world: World, policies: dict[str, Policy], threads: int = 1) -> None:
-    """One deployment: name `NAME` for each policy, the POPs without status URLs (so always up).
+def write_directory(directory: Path, world: World, policies: Mapping[str, Policy], state: Path) -> None:
+    """One deployment: a name for each policy, one thread, the POPs without status URLs (so always up).
 
-    JSON is YAML, so one writer will do.
+    `state`: where steer keeps maps. JSON is YAML, so one writer will do.
     """
     steer: dict[str, Any] = {
         "node": {"id": "bench"},
         "listen": [f"127.0.0.1:{world.port}"],
-        "threads": threads,
-        "state_directory": str(directory / "state"),
+        "threads": 1,
+        "state_directory": str(state),
         "pops": "pops.yaml",
         "zones": [f"{ZONE}.yaml"],
     }
@@ -56,7 +40,7 @@ def write_directory(directory: Path, world: World, policies: dict[str, Policy], 
         "names": {name: {"policy": name, "ttl": f"{TTL_SECONDS}s"} for name in policies},
         "policies": policies,
     }
-    (directory / "state").mkdir(exist_ok=True)
+    state.mkdir(parents=True, exist_ok=True)
     (directory / "steer.yaml").write_text(json.dumps(steer, indent=1))
     (directory / "pops.yaml").write_text(json.dumps(_pops(world.sites), indent=1))
     (directory / f"{ZONE}.yaml").write_text(json.dumps(zone, indent=1))

@@ -25,14 +25,20 @@ def median_interval(samples: Sequence[float]) -> Interval:
 
     Below six samples no pair does: then the extremes, with the confidence they have. Needs one sample.
     """
+    if not samples:
+        raise ValueError("no samples")
     ordered, count = sorted(samples), len(samples)
     middle = (ordered[(count - 1) // 2] + ordered[count // 2]) / 2
-    for inset in range((count - 1) // 2, -1, -1):
-        # the median lies outside when at most `inset` of the samples fall on one side of it
-        confidence = 1 - 2 * sum(comb(count, below) for below in range(inset + 1)) / 2**count
-        if confidence >= CONFIDENCE or inset == 0:
-            return Interval(middle, ordered[inset], ordered[count - 1 - inset], max(0.0, confidence))
-    raise ValueError("no samples")
+    inset = (count - 1) // 2
+    while inset > 0 and _coverage(count, inset) < CONFIDENCE:
+        inset -= 1
+    return Interval(middle, ordered[inset], ordered[count - 1 - inset], max(0.0, _coverage(count, inset)))
+
+
+def _coverage(count: int, inset: int) -> float:
+    """How likely the true median lies between the order statistics `inset` from both ends: it lies outside
+    when at most `inset` of `count` samples fall on one side of it."""
+    return 1 - 2 * sum(comb(count, below) for below in range(inset + 1)) / 2**count
 
 
 def ratio_interval(values: Sequence[float], bases: Sequence[float]) -> Interval:

@@ -1,5 +1,6 @@
 """Results on disk between sub-commands: one JSON file each, with the machine and the day it was measured."""
 
+import dataclasses
 import datetime as dt
 import json
 import subprocess
@@ -23,21 +24,23 @@ class Measured:
     result: dict[str, Any]
 
 
-def keep(topic: str, result: dict[str, Any]) -> Measured:
+def stamp(topic: str, result: dict[str, Any]) -> Measured:
+    """The result as plain values (dataclasses become mappings), with machine, day and commit."""
+    plain = json.loads(json.dumps(result, default=dataclasses.asdict))
+    return Measured(topic, _today(), _commit(), describe_machine(), plain)
+
+
+def keep(measured: Measured) -> None:
     """Write the result of one sub-command, over what it found before."""
-    measured = Measured(topic, _today(), _commit(), describe_machine(), result)
     DIRECTORY.mkdir(parents=True, exist_ok=True)
-    text = {name: getattr(measured, name) for name in ("day", "commit", "machine", "result")}
-    (DIRECTORY / f"{topic}.json").write_text(json.dumps(text, indent=1, default=str))
-    return measured
+    (DIRECTORY / f"{measured.topic}.json").write_text(json.dumps(dataclasses.asdict(measured), indent=1))
 
 
 def read_kept() -> dict[str, Measured]:
     """All results on disk, by topic."""
     found = {}
     for file in sorted(DIRECTORY.glob("*.json")):
-        text = json.loads(file.read_text())
-        found[file.stem] = Measured(file.stem, text["day"], text["commit"], text["machine"], text["result"])
+        found[file.stem] = Measured(**json.loads(file.read_text()))
     return found
 
 

@@ -19,7 +19,7 @@ def _missing(engine: str) -> str | None:
 
 
 def _configure(directory: Path, world: World, engine: str) -> list[str]:
-    write_directory(directory, world, plain_policies())
+    write_directory(directory, world, plain_policies(), directory / "state")
     return serve_command(directory, engine)
 
 

@@ -1,0 +1,95 @@
+"""The bars that the design sets, against what was measured."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bench.compare import DNSPERF, SATURATED
+from bench.results import Measured
+from bench.tables import interval
+
+ECHO_RATIO = 1.15
+MAP_SECONDS, MAP_CHILD_MIB, CACHE_SECONDS = 90.0, 2048.0, 1.0
+TICK_MS = 20.0
+LATENCY_RATIO = 1.2
+SERVING_MIB = 500.0
+SCALING_RATIO = 1.9
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One bar: what was measured, as text, against the limit, and whether it holds."""
+
+    what: str
+    measured: str
+    limit: str
+    holds: bool
+
+
+def judge(measured: Mapping[str, Measured]) -> list[Bar]:
+    """Every bar whose topic was measured; missed ones first."""
+    bars = [
+        bar for topic, judged in JUDGES.items() if topic in measured for bar in judged(measured[topic].result)
+    ]
+    return sorted(bars, key=lambda bar: bar.holds)
+
+
+def _compare(result: dict[str, Any]) -> Iterator[Bar]:
+    speeds = {row["server"]: row["speeds"] for row in result["rows"]}
+    ours = speeds.get("steer-native", {})
+    for kind in (DNSPERF, SATURATED):
+        if kind not in ours:
+            continue
+        ratio = ours[kind]["echo_ratio"]
+        what = f"CPU per query against the echo ({kind})"
+        yield Bar(what, interval(ratio), f"<= {ECHO_RATIO}", ratio["low"] <= ECHO_RATIO)
+        if kind in speeds.get("gdnsd", {}):
+            own, theirs = ours[kind]["cpu_us"], speeds["gdnsd"][kind]["cpu_us"]
+            what = f"CPU per query, us, below gdnsd's ({kind})"
+            yield Bar(what, interval(own), f"< {interval(theirs)}", own["median"] < theirs["median"])
+
+
+def _map(result: dict[str, Any]) -> Iterator[Bar]:
+    for pops, one in result["pops"].items():
+        yield _at_most(f"map at {pops} POPs, s", one["cold_s"], MAP_SECONDS)
+        yield _at_most(f"its child at {pops} POPs, MiB", one["child_peak_mib"], MAP_CHILD_MIB)
+        yield _at_most(f"from the cache at {pops} POPs, s", one["cache_s"], CACHE_SECONDS)
+
+
+def _swap(result: dict[str, Any]) -> Iterator[Bar]:
+    total = result["total_ms"]
+    what = f"tick of {result['pops']} POPs and {result['plans']:,} plans, ms"
+    yield Bar(what, interval(total), f"<= {TICK_MS:g}", total["low"] <= TICK_MS)
+
+
+def _latency(result: dict[str, Any]) -> Iterator[Bar]:
+    ratio = result["ratio"]["p999_us"]
+    yield Bar(
+        "p99.9 during swaps over at rest",
+        interval(ratio),
+        f"<= {LATENCY_RATIO}",
+        ratio["low"] <= LATENCY_RATIO,
+    )
+
+
+def _memory(result: dict[str, Any]) -> Iterator[Bar]:
+    yield _at_most("serving process, PSS MiB", result["pss_mib"], SERVING_MIB)
+
+
+def _scaling(result: dict[str, Any]) -> Iterator[Bar]:
+    ratio = result["ratio"]
+    yield Bar("two threads over one", interval(ratio), f">= {SCALING_RATIO}", ratio["low"] >= SCALING_RATIO)
+
+
+def _at_most(what: str, value: float, limit: float) -> Bar:
+    return Bar(what, f"{value:.2f}", f"<= {limit:g}", value <= limit)
+
+
+JUDGES = {
+    "compare": _compare,
+    "map": _map,
+    "swap": _swap,
+    "latency": _latency,
+    "memory": _memory,
+    "scaling": _scaling,
+}

@@ -1,0 +1,85 @@
+"""The only file of the bench that calls steer's control and dataplane: a deployment, its map, an engine."""
+
+import asyncio
+import dataclasses
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from steer.dataplane.engine import EngineForm
+
+from bench.policies import Policy, write_directory
+from bench.progress import say
+from bench.world import World
+from steer.control.inputs import Inputs, read_inputs
+from steer.control.map_child import MapFile, ensure_map
+from steer.control.runtime import Serving, prepare
+from steer.model.deployment import Overrides
+from steer.model.status import PopHealth, PopState
+from steer.publish import format as fmt
+from steer.telemetry.counters import Registry
+
+NO_OVERRIDES = Overrides()
+
+
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """A policy directory that was read, and its map. `map_s`: how long the map took."""
+
+    directory: Path
+    inputs: Inputs
+    map_file: MapFile
+    map_s: float
+
+
+def deploy(directory: Path, world: World, policies: Mapping[str, Policy], state: Path) -> Deployed:
+    """Write a policy directory, read it as `steer serve` does, and take its map from `state` or build it."""
+    directory.mkdir(parents=True, exist_ok=True)
+    write_directory(directory, world, policies, state)
+    return redeploy(directory, state)
+
+
+def redeploy(directory: Path, state: Path) -> Deployed:
+    """Read a directory that `deploy` wrote."""
+    inputs = read_inputs(directory, state)
+    started = time.monotonic()
+    building = ensure_map(inputs.deployment, inputs.databases, state, lambda text: say(f"  map: {text}"))
+    map_file = asyncio.run(building)
+    return Deployed(directory, inputs, map_file, time.monotonic() - started)
+
+
+def map_shape(map_path: Path) -> dict[str, int]:
+    """Plans, leaves and partitions of a map file."""
+    part = fmt.load_part(map_path.read_bytes(), fmt.Part.MAP)
+    shape = part.array(fmt.Section.MAP_SHAPE, fmt.MAP_SHAPE)[0]
+    return {
+        "plans": int(shape["plan_count"]),
+        "leaves": int(shape["row_count"]),
+        "partitions": int(shape["partition_count"]),
+    }
+
+
+class Ticker:
+    """Snapshots of a deployment for states that keep changing, made as the server's fast clock makes them."""
+
+    def __init__(self, deployed: Deployed, form: EngineForm) -> None:
+        self.form = form
+        self.serving: Serving = prepare(form, deployed.inputs, deployed.map_file, Registry())
+        up = PopHealth(PopState.UP, "the bench says so", 0.0)
+        self.states = {
+            (service.name, pop): up
+            for service in deployed.inputs.deployment.services.values()
+            for pop in service.pops
+        }
+
+    def snapshot(self, down: Sequence[tuple[str, str]]) -> Any:
+        """The snapshot with exactly these POPs down."""
+        gone = set(down)
+        for key, health in self.states.items():
+            state = PopState.DOWN if key in gone else PopState.UP
+            if health.state is not state:
+                self.states[key] = dataclasses.replace(health, state=state)
+        choices = self.form.Choices(self.serving.maker.choices(self.states, NO_OVERRIDES, 0.0))
+        return self.form.Snapshot(self.serving.records, self.serving.map, choices)
