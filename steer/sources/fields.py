@@ -4,17 +4,24 @@ A parser takes a node and gives a value, or None when it has kept a fault. A key
 mapping has, each with an example value; the same example stands in the message when the key is missing."""
 
 import difflib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from steer.model.policy import Location
 from steer.sources.located_yaml import Faults, Node, Scalar, Sequence, Table, kind_of, quoted
 
 T = TypeVar("T")
 D = TypeVar("D")
-Parser = Callable[[Node, Faults], T | None]
+T_co = TypeVar("T_co", covariant=True)
 KeyTable = Mapping[str, str]  # key -> an example of its value
+
+
+class Parser(Protocol[T_co]):
+    """Reads one node."""
+
+    def __call__(self, node: Node, faults: Faults, /) -> T_co | None:
+        """The node's value; None when a fault has been kept."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -220,7 +220,7 @@ def _check_families(service: Service, fields: Fields, faults: Faults) -> None:
                 faults.add(
                     _where(fields, target, family),
                     f"`{target}` has {family}, which the anycast address of service `{service.name}` lacks",
-                    f"add `{family}` to `anycast`, or remove it here: which types exist never depends on the client",
+                    f"add `{family}` to `anycast`, or remove it here: all clients must see the same types",
                 )
 
 

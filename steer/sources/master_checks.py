@@ -1,0 +1,178 @@
+"""What must hold of a zone as a whole before it is served: apex, cuts, glue, CNAMEs, steered names."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from steer.model.policy import Location
+from steer.model.records import (
+    TYPE_A,
+    TYPE_AAAA,
+    TYPE_CNAME,
+    TYPE_DS,
+    TYPE_NS,
+    TYPE_SOA,
+    Labels,
+    RRset,
+    ZoneData,
+)
+from steer.sources.located_yaml import Faults, quoted
+
+TYPE_DNAME, TYPE_RRSIG, TYPE_NSEC, TYPE_KEY, TYPE_NXT = 39, 46, 47, 25, 30
+_BESIDE_CNAME = (TYPE_RRSIG, TYPE_NSEC, TYPE_KEY, TYPE_NXT)  # RFC 4034 section 3, RFC 2181 section 10.1
+_AT_CUT = (TYPE_NS, TYPE_DS, TYPE_RRSIG, TYPE_NSEC)  # RFC 4035 section 2.6
+_ADDRESS_TYPES = (TYPE_A, TYPE_AAAA)
+
+
+@dataclass(frozen=True, slots=True)
+class _Zone:
+    """A zone indexed by owner. `cuts`: names below the apex that have NS;
+    `nameservers`: every name that an NS record gives."""
+
+    data: ZoneData
+    by_owner: Mapping[Labels, Mapping[int, RRset]]
+    cuts: frozenset[Labels]
+    nameservers: frozenset[Labels]
+    steered: Mapping[Labels, Location]
+    file: str
+    faults: Faults
+
+    def refuse(self, rrset: RRset, wrong: str, fix: str) -> None:
+        self.faults.add(Location(self.file, rrset.line, 1), wrong, fix)
+
+    def cut_above(self, name: Labels) -> Labels | None:
+        """The highest cut at or above a name of the zone; what is at or below it belongs to somebody else."""
+        for length in range(len(self.data.apex) + 1, len(name) + 1):
+            if name[-length:] in self.cuts:
+                return name[-length:]
+        return None
+
+    def holds(self, name: Labels) -> bool:
+        return name[-len(self.data.apex) :] == self.data.apex
+
+
+def check_zone(
+    data: ZoneData, file: str, steered: Mapping[Labels, Location], faults: Faults, *, complete: bool
+) -> None:
+    """Keep a fault for everything that must not be served. `steered`: owners -> where they are named.
+
+    `complete`: every entry of the file could be read; else nothing is said of what is missing."""
+    by_owner: dict[Labels, dict[int, RRset]] = {}
+    for rrset in data.rrsets:
+        by_owner.setdefault(rrset.owner, {})[rrset.type] = rrset
+    cuts = frozenset(owner for owner, types in by_owner.items() if TYPE_NS in types and owner != data.apex)
+    nameservers = frozenset(
+        record.names[0] for rrset in data.rrsets if rrset.type == TYPE_NS for record in rrset.records
+    )
+    zone = _Zone(data, by_owner, cuts, nameservers, steered, file, faults)
+    if complete:
+        _check_apex(zone)
+    for rrset in data.rrsets:
+        _check_alone(zone, rrset)
+        _check_place(zone, rrset)
+        if rrset.type == TYPE_NS:
+            _check_nameservers(zone, rrset, complete=complete)
+    for owner, at in steered.items():
+        _check_steered(zone, owner, at)
+
+
+def _check_apex(zone: _Zone) -> None:
+    types, apex = zone.by_owner.get(zone.data.apex, {}), _shown(zone.data.apex)
+    if TYPE_SOA not in types:
+        fix = "add `@ 3600 SOA ns1 hostmaster 1 7200 900 1209600 300`"
+        zone.faults.add(Location(zone.file), f"no SOA record at {apex}", fix)
+    if TYPE_NS not in types:
+        zone.faults.add(
+            Location(zone.file), f"no NS record at {apex}", "add `@ 3600 NS ns1`, and an address for ns1"
+        )
+
+
+def _check_alone(zone: _Zone, rrset: RRset) -> None:
+    """One SOA, one CNAME, nothing beside a CNAME."""
+    if rrset.type in (TYPE_SOA, TYPE_CNAME) and len(rrset.records) > 1:
+        what = "SOA" if rrset.type == TYPE_SOA else "CNAME"
+        zone.refuse(rrset, f"{_shown(rrset.owner)} has {len(rrset.records)} {what} records", "keep one")
+    others = [other for kind, other in zone.by_owner[rrset.owner].items() if kind != TYPE_CNAME]
+    beside = [other for other in others if other.type not in _BESIDE_CNAME]
+    if rrset.type == TYPE_CNAME and beside:
+        wrong = f"{_shown(rrset.owner)} has a CNAME and other data (line {beside[0].line})"
+        zone.refuse(rrset, wrong, "keep the CNAME alone, or write addresses instead of it")
+
+
+def _check_place(zone: _Zone, rrset: RRset) -> None:
+    """SOA at the apex alone; no NS or DNAME at a wildcard; nothing but glue below a cut."""
+    owner, apex = rrset.owner, zone.data.apex
+    if rrset.type == TYPE_SOA and owner != apex:
+        zone.refuse(
+            rrset, f"a SOA record at {_shown(owner)}, which is not the apex", "remove it, or make it a zone"
+        )
+    if rrset.type in (TYPE_NS, TYPE_DNAME) and owner[0] == b"*":
+        zone.refuse(
+            rrset, "NS or DNAME at a wildcard", "name the zones that are delegated (RFC 4592 section 4)"
+        )
+    if rrset.type == TYPE_DNAME:
+        wrong = f"the DNAME at {_shown(owner)} is served as data; names below it are not made from it"
+        zone.faults.warn(
+            Location(zone.file, rrset.line, 1), wrong, "write CNAMEs for the names that are used"
+        )
+    cut = zone.cut_above(owner)
+    if cut is None or (owner == cut and rrset.type in _AT_CUT):
+        return
+    if rrset.type not in _ADDRESS_TYPES or owner not in zone.nameservers:
+        wrong = f"{_shown(owner)} is at or below the cut {_shown(cut)} and not glue"
+        zone.refuse(rrset, wrong, f"move it to the zone {_shown(cut)}, or remove the NS records there")
+
+
+def _check_nameservers(zone: _Zone, rrset: RRset, *, complete: bool) -> None:
+    """A nameserver inside the zone needs an address here and is no alias (RFC 2181 section 10.3)."""
+    for record in rrset.records:
+        target = record.names[0]
+        if not zone.holds(target):
+            continue
+        types = zone.by_owner.get(target, {})
+        cut = zone.cut_above(target)
+        if TYPE_CNAME in types:
+            zone.refuse(
+                rrset, f"nameserver {_shown(target)} is a CNAME", "give it A and AAAA records of its own"
+            )
+        elif cut is not None and cut != rrset.owner:
+            continue  # its glue stands with the other cut
+        elif complete and not any(kind in types for kind in _ADDRESS_TYPES) and not _is_made(zone, target):
+            zone.refuse(
+                rrset, f"nameserver {_shown(target)} has no address", f"add `{_text(target)}. A 192.0.2.53`"
+            )
+
+
+def _is_made(zone: _Zone, name: Labels) -> bool:
+    """Whether a name without records of its own gets addresses: steered, or by a wildcard."""
+    if name in zone.steered:
+        return True
+    if name in zone.by_owner:
+        return False
+    for length in range(len(name) - 1, len(zone.data.apex) - 1, -1):
+        wildcard = (b"*", *name[-length:])
+        if wildcard in zone.steered or any(
+            kind in zone.by_owner.get(wildcard, {}) for kind in _ADDRESS_TYPES
+        ):
+            return True
+    return False
+
+
+def _check_steered(zone: _Zone, owner: Labels, at: Location) -> None:
+    """The master file holds neither addresses nor an alias for a steered name, which no cut hides."""
+    types = zone.by_owner.get(owner, {})
+    for kind, word in ((TYPE_A, "A"), (TYPE_AAAA, "AAAA"), (TYPE_CNAME, "CNAME")):
+        if kind in types:
+            wrong = f"{_shown(owner)} is steered and has {word} records in {zone.file}:{types[kind].line}"
+            zone.faults.add(at, wrong, "remove the records there, or the name here")
+    cut = zone.cut_above(owner)
+    if cut is not None:
+        wrong = f"{_shown(owner)} is steered but delegated by the NS records of {_shown(cut)}"
+        zone.faults.add(at, wrong, "remove the name here, or those records from the master file")
+
+
+def _text(labels: Labels) -> str:
+    return ".".join(label.decode("ascii", "backslashreplace") for label in labels)
+
+
+def _shown(labels: Labels) -> str:
+    return quoted(_text(labels))
