@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,6 +87,14 @@ async def ensure_map(
     return MapFile(path, identity[:16], plans, names, from_cache=False)
 
 
+def stored_map(cache_directory: Path, identity: bytes) -> MapFile | None:
+    """A whole map of the cache by its identity alone, for when its inputs are not at hand; None: there is
+    none."""
+    path = cache_directory / f"{identity.hex()}.map"
+    plans = _read_cached(path, identity)
+    return None if plans is None else MapFile(path, identity, plans, _load(path, False)[1]["databases"], True)
+
+
 def build_into(
     deployment: Deployment,
     databases: Databases,
@@ -152,13 +161,18 @@ def _no_asns() -> tuple[Networks, NDArray[np.uint32]]:
 def _read_cached(path: Path, identity: bytes) -> PlanTable | None:
     """The plans of a whole cache file with these inputs; None where there is none."""
     try:
-        with path.open("rb") as file:
-            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        part = fmt.load_part(memoryview(data), fmt.Part.MAP)
-        read_memo(part)
+        part, _ = _load(path, True)
         return read_plans(part) if part.identity == identity else None
     except (OSError, ValueError):
         return None
+
+
+def _load(path: Path, check_crc32: bool) -> tuple[fmt.LoadedPart, dict[str, Any]]:
+    """A map file, mapped into memory, and its memo. Raises OSError or ValueError."""
+    with path.open("rb") as file:
+        data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    part = fmt.load_part(memoryview(data), fmt.Part.MAP, check_crc32=check_crc32)
+    return part, read_memo(part)
 
 
 def _digest(path: Path) -> str:
