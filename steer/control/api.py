@@ -62,7 +62,7 @@ class Dashboard:
     policy: str
 
 
-BACKEND = web.AppKey("backend", Backend)  # type: ignore[type-abstract]
+BACKEND = web.AppKey("backend", Backend)
 DASHBOARD = web.AppKey("dashboard", Dashboard)
 TOKEN = web.AppKey("token", str)
 HOSTS = web.AppKey("hosts", frozenset[str])
@@ -107,8 +107,8 @@ def read_dashboard() -> Dashboard:
             f"'sha256-{base64.b64encode(hashlib.sha256(text).digest()).decode()}'" for text in texts
         )
     policy = (
-        f"default-src 'none'; style-src {sources['style']}; script-src {sources['script']}; connect-src 'self'; "
-        "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        f"default-src 'none'; style-src {sources['style']}; script-src {sources['script']}; "
+        "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
     return Dashboard(body, policy)
 

@@ -126,7 +126,7 @@ def _schemas() -> dict[str, Any]:
                 {**_object(drain=text, reason=text), "title": "Drain a POP"},
                 {**_object(remove=text), "title": "Take back the line of this scope or POP"},
             ],
-            "description": "`for`: how long, such as 30m; left out: until it is taken back. `service`: of a drain.",
+            "description": "`for`: how long, such as 30m; left out: until taken back. `service`: of a drain.",
         },
         "State": _object(
             version=text,

@@ -57,6 +57,12 @@ class QuietWatch:
         self.known = dict(seen)
         return differing
 
+    def adopt(self, seen: Signatures, paths: Iterable[Path]) -> None:
+        """Begin to watch these too, as they are seen now."""
+        new = {path: seen.get(path) for path in paths if path not in self.known}
+        if new:
+            self.known = {**self.known, **new}
+
     def take_up(self, seen: Signatures) -> None:
         """Count what was seen as taken up: a reload is about to read it."""
         self.known = dict(seen)
