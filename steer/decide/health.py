@@ -188,9 +188,8 @@ def _judge_silence(record: PopRecord, settings: HealthSettings, nobody: bool, su
         changing = state not in (PopState.DOWN, PopState.DRAINED)  # what is out is not about to change
         reason = f"{since}; down after {settings.fall} silent polls" if changing else since
         return _Verdict(state, reason, changing, record.fell, doubted)
-    if (
-        record.silences - doubted < settings.fall and not record.fell
-    ):  # in doubt, or not `fall` polls after it
+    in_doubt = record.silences - doubted < settings.fall  # now, or not `fall` polls ago
+    if in_doubt and not record.fell:
         state = record.judged
     elif suspect:
         state, doubted = PopState.UNKNOWN, record.silences

@@ -4,6 +4,7 @@ The peer may be broken or hostile: sizes, redirects and times are bounded here; 
 compression; certificates are verified. What the body means is `status_report`'s affair."""
 
 import asyncio
+import os
 import ssl
 from dataclasses import dataclass
 
@@ -68,7 +69,8 @@ async def fetch_status(session: aiohttp.ClientSession, url: str, timeout_s: floa
     except aiohttp.ClientConnectorDNSError as fault:
         return f"its host name does not resolve: {_plain(fault.os_error.strerror or fault.os_error)}"
     except aiohttp.ClientConnectorError as fault:
-        return f"no connection: {_plain(fault.os_error.strerror or fault.os_error)}"
+        number = fault.os_error.errno or 0
+        return f"no connection: {_plain(os.strerror(number) if number > 0 else fault.os_error)}"
     except aiohttp.ServerDisconnectedError:
         return "it closed the connection without an answer"
     except aiohttp.ClientPayloadError:
