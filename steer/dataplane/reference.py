@@ -124,6 +124,8 @@ def _reply(
         return _bare(packet, FORMERR), FORMERR
     asked = _Asked(question, snapshot.records.path(question.labels))
     found = _Found(_read_rest(packet, header, asked, snapshot, counters))
+    if asked.ecs is not None:
+        counters.count("ecs_queries")
     if found.rcode == NOERROR:
         _Search(snapshot, asked, source, found, counters).run()
     return _write(packet, tcp, snapshot.records, asked, found, counters), found.rcode
@@ -171,8 +173,6 @@ def _read_options(opt: Opt, reads_ecs: bool, counters: Counters) -> Ecs | None:
                 counters.count("ecs_malformed")
                 raise Malformed(opt)
             ecs = read
-    if ecs is not None:
-        counters.count("ecs_queries")
     return ecs
 
 

@@ -29,6 +29,10 @@ class Counters:
     def __getitem__(self, name: str) -> int:
         return self.values[_INDEX[name]]
 
+    def all(self) -> dict[str, int]:
+        """Every counter, by name."""
+        return dict(zip(COUNTERS, self.values, strict=True))
+
     def moved(self) -> dict[str, int]:
         """The counters that are not 0, by name."""
         return {name: value for name, value in zip(COUNTERS, self.values, strict=True) if value}

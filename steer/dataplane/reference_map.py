@@ -29,7 +29,8 @@ _SIX_TO_FOUR = 0x2002  # 2002::/16, RFC 3056
 @dataclass(frozen=True, slots=True)
 class Reading:
     """An address as the map knows it (ECS-23). `key`: 64 bits; `added_bits`: of the address before the key's
-    first; `is_unreadable`: it carries an IPv4 address that a prefix shorter than 128 does not show whole."""
+    first; `is_unreadable`: it carries an IPv4 address that a prefix shorter than 128 does not show whole, or
+    lies in the /64 of such addresses without being one."""
 
     family: Family
     key: int
@@ -60,7 +61,7 @@ def read_prefix(address: bytes, length: int) -> Reading:
     if value >> 96 == _TEREDO:
         carried ^= _LOW_32
     elif value - carried not in (_MAPPED, _TRANSLATED):
-        return Reading(6, value >> 64)
+        return Reading(6, value >> 64, is_unreadable=value >> 64 in (_MAPPED >> 64, _TRANSLATED >> 64))
     return Reading(4, carried << 32, 96, is_unreadable=length < 128)
 
 

@@ -1,0 +1,164 @@
+"""Picks the engine that runs: native where it was built, else the reference, and says which and why.
+
+Both forms have the same parts and the same face; what differs is speed. The environment variable STEER_ENGINE
+(`native` or `reference`) forces one."""
+
+import importlib
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from steer.dataplane import reference_server
+from steer.telemetry.counters import COUNTERS
+
+ENVIRONMENT_VARIABLE = "STEER_ENGINE"
+_NATIVE_MODULE = "steer.dataplane._native"
+_HOW_TO_BUILD = "install cargo (rustup.rs), then `make venv` or `pip install --force-reinstall steer`"
+
+
+class Part(Protocol):
+    """One part of a snapshot, proved when it was made. `identity`: 16 bytes that name its inputs."""
+
+    @property
+    def identity(self) -> bytes:
+        """Names the part's inputs."""
+
+
+class Snapshot(Protocol):
+    """The one immutable value from which an engine answers."""
+
+    def answer(self, packet: bytes, source: bytes, tcp: bool, now_s: int) -> bytes | None:
+        """The reply to one message, or None where none is due. `source`: 4 or 16 octets. Counts nothing."""
+
+
+class Engine(Protocol):
+    """A running nameserver. All of it may be called from any thread."""
+
+    def start(self, snapshot: Any) -> None:
+        """Answer from this snapshot, of the same form, on all addresses; returns at once."""
+
+    def swap(self, snapshot: Any) -> None:
+        """Answer every query that comes from now on from this snapshot."""
+
+    def stop(self) -> None:
+        """Stop answering and close all sockets; returns when that is done."""
+
+    def ports(self) -> list[int]:
+        """The port of each address to listen on, in their order (where 0 was asked, the one given)."""
+
+    def counters(self) -> dict[str, int]:
+        """The counters of `steer.telemetry.counters.COUNTERS`, by name, over all threads."""
+
+    def labelled(self, indices: Sequence[int]) -> list[int]:
+        """The values of these labelled counters, over all threads."""
+
+
+class EngineClass(Protocol):
+    """Makes an engine: binds every (address, port) for UDP and TCP; OSError where that fails.
+
+    `threads`: 0 is one per processor. A TCP connection is closed after `tcp_idle_s` without a whole message;
+    at most `tcp_connections` are open, `tcp_per_prefix` of them from one IPv4 /24 or IPv6 /48."""
+
+    def __call__(
+        self,
+        listen: Sequence[tuple[str, int]],
+        threads: int,
+        *,
+        tcp_idle_s: float,
+        tcp_connections: int,
+        tcp_per_prefix: int,
+    ) -> Engine:
+        """Bind."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineForm:
+    """One form of the engine. `why`: one sentence for the operator.
+
+    `Records` and `Choices` take a part's bytes; `Map` the path of its file, which is mapped into memory and
+    must not be written to again; `Snapshot` takes the three parts, of the same form. All of them prove what
+    they are given and raise ValueError where it is bad."""
+
+    name: Literal["native", "reference"]
+    why: str
+    Records: Callable[[bytes], Part]
+    Map: Callable[[str], Part]
+    Choices: Callable[[bytes], Part]
+    Snapshot: Callable[[Any, Any, Any], Snapshot]
+    Engine: EngineClass
+
+
+class EngineMissing(Exception):
+    """The engine that was demanded cannot run here; the text says why and what to do."""
+
+
+def load_engine(require_native: bool = False, environment: Mapping[str, str] = os.environ) -> EngineForm:
+    """The engine to run. Raises EngineMissing where the native one is demanded and missing."""
+    forced = environment.get(ENVIRONMENT_VARIABLE, "")
+    if forced not in ("", "native", "reference"):
+        raise EngineMissing(f"{ENVIRONMENT_VARIABLE} is {forced!r}; write `native` or `reference`")
+    if forced == "reference":
+        missing = f"{ENVIRONMENT_VARIABLE}=reference"
+    else:
+        module, missing = _native()
+        if module is not None:
+            return native_form(module)
+    if require_native or forced == "native":
+        raise EngineMissing(f"the native engine cannot run: {missing}")
+    return reference_form(f"the reference engine runs, which is slow: {missing}")
+
+
+def native_form(module: Any) -> EngineForm:
+    """The native engine, from its module."""
+
+    class NativeEngine:
+        """Gives the native engine's counters their names."""
+
+        def __init__(self, listen: Sequence[tuple[str, int]], threads: int, **limits: Any) -> None:
+            self._engine = module.Engine(list(listen), threads or os.cpu_count() or 1, **limits)
+            self.start, self.swap, self.stop = self._engine.start, self._engine.swap, self._engine.stop
+            self.ports = self._engine.ports
+
+        def counters(self) -> dict[str, int]:
+            return dict(zip(COUNTERS, self._engine.counters(), strict=True))
+
+        def labelled(self, indices: Sequence[int]) -> list[int]:
+            counts: list[int] = self._engine.labelled(list(indices))
+            return counts
+
+    return EngineForm(
+        "native",
+        "the native engine runs",
+        module.Records,
+        lambda path: module.Map.open(path, True),
+        module.Choices,
+        module.Snapshot,
+        NativeEngine,
+    )
+
+
+def reference_form(why: str = "the reference engine runs") -> EngineForm:
+    """The reference engine."""
+    return EngineForm(
+        "reference",
+        why,
+        reference_server.Records,
+        reference_server.Map,
+        reference_server.Choices,
+        reference_server.Snapshot,
+        reference_server.Engine,
+    )
+
+
+def _native() -> tuple[Any, str]:
+    """The native module, or None and why it cannot run."""
+    try:
+        module = importlib.import_module(_NATIVE_MODULE)
+    except ImportError as fault:
+        if isinstance(fault, ModuleNotFoundError) and fault.name == _NATIVE_MODULE:
+            return None, f"the native one was not built; {_HOW_TO_BUILD}"
+        return None, f"the native one does not load ({fault}); {_HOW_TO_BUILD}"
+    if not hasattr(module, "Engine") or tuple(module.counter_names()) != COUNTERS:
+        return None, f"the native one was built from other sources; {_HOW_TO_BUILD}"
+    return module, ""
