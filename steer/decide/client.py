@@ -10,7 +10,7 @@ from steer.decide.conditions import named_lists
 from steer.model.deployment import Deployment
 from steer.model.hashing import Domain
 from steer.model.service import Address, Prefix
-from steer.model.special_blocks import SPECIAL_BLOCKS_IPV4, SPECIAL_BLOCKS_IPV6
+from steer.model.special_blocks import CARRIER_BLOCKS_IPV6, SPECIAL_BLOCKS_IPV4, SPECIAL_BLOCKS_IPV6
 
 _SIX_TO_FOUR = IPv6Network("2002::/16")
 _LOW_32 = (IPv6Network("::ffff:0:0/96"), IPv6Network("64:ff9b::/96"))
@@ -93,8 +93,8 @@ def _special(deployment: Deployment, address: Address) -> bool:
     """In a special-purpose block, and in no prefix named inside one (ECS-16)."""
     blocks: tuple[Prefix, ...] = SPECIAL_BLOCKS_IPV4 if address.version == 4 else SPECIAL_BLOCKS_IPV6
     block = next((block for block in blocks if address in block), None)
-    if block is None:
-        return False
+    if block is None or block in CARRIER_BLOCKS_IPV6:
+        return block is not None
     return not any(
         prefix.version == address.version and address in prefix and prefix.prefixlen >= block.prefixlen
         for prefix in _named(deployment)

@@ -57,7 +57,7 @@ def build_map(
     progress(f"{len(atoms):,} kinds of client; ranking POPs for {len(table.programs)} partitions")
     plans, plan_of_atom = _plans(deployment, table, catalogue, atoms, places)
     progress(f"{len(plans):,} plans; merging address space")
-    classes, sample = intern_rows([plan_of_atom[:, column] for column in range(plan_of_atom.shape[1])])
+    classes, sample = intern_rows([*plan_of_atom.T] or [np.zeros(len(atoms), dtype=np.int32)])
     plan_of_class = plan_of_atom[sample].astype(np.uint32)
     trie = _trie(
         {family: Coded(part.starts, _class_codes(part.code, classes)) for family, part in coded.items()},
@@ -180,9 +180,7 @@ def _trie(coded: Mapping[Family, Coded], plan_of_class: NDArray[np.uint32], prog
         for partition in range(plan_of_class.shape[1]):
             depths[:, partition] = block_lengths(start, _values(code, plan_of_class[:, partition]))
         tries.append(built)
-        row_class.append(
-            np.where(code >= 0, code, SPECIAL + (-1 - code.astype(np.int64))).astype(np.uint32)[leaf]
-        )
+        row_class.append(np.where(code >= 0, code, np.int64(SPECIAL)).astype(np.uint32)[leaf])
         row_depths.append(depths[leaf])
         nodes += len(built.children)
         rows += len(leaf)

@@ -13,7 +13,7 @@ from steer.decide.address_space import Keys, covered, cut_points, merge_runs, pa
 from steer.decide.rows import intern_rows
 from steer.model.networks import Family, Networks
 from steer.model.service import Prefix, Service
-from steer.model.special_blocks import SPECIAL_BLOCKS_IPV4, SPECIAL_BLOCKS_IPV6
+from steer.model.special_blocks import CARRIER_BLOCKS_IPV6, SPECIAL_BLOCKS_IPV4, SPECIAL_BLOCKS_IPV6
 
 NOT_SPECIAL = -1
 
@@ -74,7 +74,8 @@ def overlay(family: Family, named: Named) -> Overlay:
     catchment = [_longest_match(starts, family, prefixes, targets) for prefixes, targets in named.catchments]
     special = np.full(len(starts), NOT_SPECIAL, dtype=np.int64)
     paint(special, starts, *intervals[0], np.arange(len(blocks)))
-    special[_named_inside(starts, blocks, intervals)] = NOT_SPECIAL
+    usable = [not (family == 6 and block in CARRIER_BLOCKS_IPV6) for block in blocks]
+    special[_named_inside(starts, np.array(usable), intervals)] = NOT_SPECIAL
     nothing = np.zeros(1, dtype=np.int64)  # a first row in no list and no catchment makes that group 0
     columns = [np.concatenate([nothing, column]) for column in (*member, *(found + 1 for found in catchment))]
     ids, sample = intern_rows(columns) if columns else (np.zeros(len(starts) + 1, dtype=np.int64), nothing)
@@ -126,16 +127,18 @@ def _longest_match(
 
 def _named_inside(
     starts: Keys,
-    blocks: Sequence[Prefix],
+    usable: NDArray[np.bool_],
     intervals: Sequence[tuple[Keys, Keys]],
 ) -> NDArray[np.bool_]:
-    """Elements covered by a named prefix that lies inside a special block: these are usable (ECS-16)."""
+    """Elements covered by a named prefix that lies inside a special block (the first of `intervals`) of which
+    that makes it `usable` (ECS-16)."""
     first = np.concatenate([pair[0] for pair in intervals[1:]] or [starts[:0]])
     last = np.concatenate([pair[1] for pair in intervals[1:]] or [starts[:0]])
     block_first, block_last = intervals[0]
     order = np.argsort(block_first)
     position = np.searchsorted(block_first[order], first, side="right") - 1
-    inside = (position >= 0) & (last <= block_last[order][np.maximum(position, 0)])
+    around = order[np.maximum(position, 0)]
+    inside = (position >= 0) & (last <= block_last[around]) & usable[around]
     return covered(starts, first[inside], last[inside])
 
 

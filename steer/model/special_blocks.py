@@ -2,7 +2,9 @@
 
 From the IANA IPv4 and IPv6 Special-Purpose Address Registries as of 2025-10-09: entries whose "Globally
 Reachable" is False or N/A, without the globally reachable exceptions inside them, and multicast (RFC 5771,
-RFC 4291). 2002::/16, ::ffff:0:0/96 and 64:ff9b::/96 are read as the IPv4 addresses they carry, elsewhere."""
+RFC 4291). CARRIER_BLOCKS_IPV6 hold addresses that are read as the IPv4 addresses they carry (ECS-23) before
+any map is asked; they are leaves of their own, and no named prefix makes them usable, so that no other scope
+reaches in."""
 
 from ipaddress import IPv4Network, IPv6Network
 
@@ -29,15 +31,22 @@ SPECIAL_BLOCKS_IPV4 = tuple(
     )
 )
 
-SPECIAL_BLOCKS_IPV6 = tuple(
+CARRIER_BLOCKS_IPV6 = tuple(
     IPv6Network(text)
     for text in (
-        "::/64",  # unspecified, loopback and v4-mapped, RFC 4291: the smallest unit of our key around them
-        "64:ff9b::/64",  # IPv4/IPv6 translation, RFC 6052: the /96 is read as IPv4 when SOURCE is 128
+        "::/64",  # v4-mapped, RFC 4291: the /64 is the smallest unit of a key around ::ffff:0:0/96
+        "64:ff9b::/64",  # IPv4/IPv6 translation, RFC 6052: likewise around the /96
+        "2001::/32",  # Teredo, RFC 4380
+        "2002::/16",  # 6to4, RFC 3056
+    )
+)
+
+SPECIAL_BLOCKS_IPV6 = CARRIER_BLOCKS_IPV6 + tuple(
+    IPv6Network(text)
+    for text in (
         "64:ff9b:1::/48",  # local-use translation, RFC 8215
         "100::/64",  # discard only, RFC 6666
         "100:0:0:1::/64",  # dummy prefix, RFC 9780
-        "2001::/32",  # Teredo, RFC 4380
         "2001:2::/48",  # benchmarking, RFC 5180
         "2001:10::/28",  # deprecated ORCHID, RFC 4843
         "2001:20::/28",  # ORCHIDv2, RFC 7343

@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 from steer.model.policy import Fixed, Geographic, Policy, Preference, SimpleAnswer, Weighted, When
 from steer.model.service import Address, Addresses, Prefix, Service, Target
-from steer.model.special_blocks import SPECIAL_BLOCKS_IPV4, SPECIAL_BLOCKS_IPV6
+from steer.model.special_blocks import CARRIER_BLOCKS_IPV6, SPECIAL_BLOCKS_IPV4, SPECIAL_BLOCKS_IPV6
 from tests.decide.worlds import World
 
 ANYCAST = Target("anycast")
@@ -33,6 +33,8 @@ def is_special(world: World, address: Address) -> bool:
     blocks = SPECIAL_BLOCKS_IPV4 if address.version == 4 else SPECIAL_BLOCKS_IPV6
     inside = [block for block in blocks if address in block]
     named = [prefix for prefix in _named(world) if prefix.version == address.version and address in prefix]
+    if address.version == 6 and any(block in CARRIER_BLOCKS_IPV6 for block in inside):
+        return True
     return bool(inside) and not any(
         prefix.prefixlen >= block.prefixlen for prefix in named for block in inside
     )

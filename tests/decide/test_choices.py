@@ -59,7 +59,7 @@ def plain_choice(world: World, plans: PlanTable, plan: int, states: States, fami
         if number < 0:
             continue
         kind, _, name = plans.targets[number][1].partition(":")
-        target = Target(kind, name)  # type: ignore[arg-type]
+        target = Target(kind, name)
         state = state_of(service, target, catchment, states)
         addresses = service.addresses(target)
         if plans.each_family[plan] and not (addresses.ipv4 if family == 4 else addresses.ipv6):
@@ -183,7 +183,7 @@ def test_explain_chooses_what_the_map_and_the_choices_choose(seed: int) -> None:
             reasons = explain_client(
                 world.deployment, zone, name, client, address, place_of(world, address), states
             )
-            chosen = [Target(*text.split(":")) for text in reasons.chosen]  # type: ignore[arg-type]
+            chosen = [Target(*text.split(":")) for text in reasons.chosen]
             if not built.plans.each_family[plan]:
                 assert packed(service, chosen, 4) == answered(table, plan, 4), (seed, address, slot)
             assert reasons.rule == built.plans.rules[int(built.plans.rule[plan])]

@@ -91,7 +91,7 @@ pub fn read_source(source: u128) -> ClientAddress {
 }
 
 /// Reads through 6to4 (RFC 3056), mapped (RFC 4291), NAT64 (RFC 6052) and Teredo (RFC 4380) addresses; nothing for one of
-/// the last three that is not `whole`.
+/// the last three that is not `whole`, nor for their neighbours in the same /64.
 fn read_ipv6(address: u128, whole: bool) -> Option<ClientAddress> {
     let (high, low) = ((address >> 64) as u64, address as u64);
     if high >> 48 == 0x2002 {
@@ -100,6 +100,8 @@ fn read_ipv6(address: u128, whole: bool) -> Option<ClientAddress> {
     let embedded = match (high, low >> 32) {
         (0, 0xffff) | (0x0064_ff9b_0000_0000, 0) => low as u32,
         _ if high >> 32 == 0x2001_0000 => !(low as u32),
+        // What is left of the /64s around ::ffff:0:0/96 and 64:ff9b::/96 must not share their scope with them.
+        _ if high == 0 || high == 0x0064_ff9b_0000_0000 => return None,
         _ => return Some(ClientAddress { is_ipv6: true, key: high, added_bits: 0 }),
     };
     whole.then(|| ipv4(embedded, 96))

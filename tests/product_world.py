@@ -1,0 +1,115 @@
+"""A random world taken all the way to a snapshot of either engine, and questions put to it."""
+
+import importlib
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+
+import dns.edns
+import dns.message
+import dns.rdatatype
+
+from steer.control.assemble import ChoiceMaker, assemble_records
+from steer.dataplane import reference
+from steer.dataplane.reference_counters import Counters
+from steer.model.deployment import Overrides
+from steer.model.service import Address, Prefix
+from steer.model.status import PopHealth
+from steer.publish.map_part import pack_map
+from steer.telemetry.counters import Registry
+from tests.decide.test_map_builder import built_map
+from tests.decide.worlds import World
+
+Ask = Callable[[bytes, bytes], bytes | None]  # (packet, source) -> reply
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A snapshot's three parts as bytes."""
+
+    records: bytes
+    map: bytes
+    choices: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a test looks at. `scope` is None where the reply has no ECS."""
+
+    addresses: tuple[str, ...]
+    ttl_s: int
+    scope: int | None
+
+
+def parts_of(world: World, states: dict[tuple[str, str], PopHealth]) -> Parts:
+    """Compile everything as the server does."""
+    registry = Registry()
+    built = built_map(world)
+    identity = bytes(16)
+    maker = ChoiceMaker.of(built.plans, world.deployment, identity, registry)
+    return Parts(
+        assemble_records(world.deployment, registry),
+        b"".join(pack_map(built, identity, {})),
+        maker.choices(states, Overrides(), 0.0),
+    )
+
+
+def reference_ask(parts: Parts) -> Ask:
+    """The reference engine over these parts."""
+    snapshot = reference.ReferenceSnapshot(
+        reference.ReferenceRecords(parts.records),
+        reference.ReferenceMap(parts.map),
+        reference.ReferenceChoices(parts.choices),
+    )
+    counters = Counters()
+    return lambda packet, source: reference.answer(packet, source, False, 0, snapshot, counters)
+
+
+def native_ask(parts: Parts) -> Ask | None:
+    """The native engine over these parts; None where it is not built."""
+    try:
+        native = importlib.import_module("steer.dataplane._native")
+    except ImportError:
+        return None
+    snapshot = native.Snapshot(
+        native.Records(parts.records), native.Map.from_bytes(parts.map), native.Choices(parts.choices)
+    )
+    return lambda packet, source: snapshot.answer(packet, source, False, 0)
+
+
+def query(name: str, rdtype: str, client: Prefix | None) -> bytes:
+    """A query's bytes; `client` as ECS (None: an OPT without it)."""
+    options = []
+    if client is not None:
+        options = [dns.edns.ECSOption(str(client.network_address), client.prefixlen, 0)]
+    message = dns.message.make_query(f"{name}.cdn.example.", rdtype, use_edns=0, options=options, id=7)
+    return message.to_wire()
+
+
+def parse(reply: bytes | None) -> Reply:
+    """The parts of a reply that matter to scope proofs; it must be NOERROR with an answer."""
+    assert reply is not None
+    message = dns.message.from_wire(reply)
+    assert message.rcode() == 0
+    assert message.answer, message.to_text()
+    scopes = [option.scopelen for option in message.options if isinstance(option, dns.edns.ECSOption)]
+    rrset = message.answer[0]
+    return Reply(tuple(sorted(str(item) for item in rrset)), rrset.ttl, scopes[0] if scopes else None)
+
+
+def random_client(chance: random.Random, near: list[Address]) -> Address:
+    """An address of either family: anywhere, or near something the map cuts at."""
+    if near and chance.random() < 0.6:
+        base = chance.choice(near)
+        moved = int(base) ^ chance.getrandbits(chance.choice([1, 4, 8, 12]))
+        if base.version == 4:
+            return IPv4Address(moved & 0xFFFF_FFFF)
+        return IPv6Address(int(base) ^ chance.getrandbits(8) << chance.choice([56, 64, 72]))
+    if chance.random() < 0.5:
+        return IPv4Address(chance.getrandbits(32))
+    form = chance.choice(
+        [0x2 << 124, 0x2 << 124, 0x2002 << 112, 0xFFFF << 32, 0x64FF9B << 96, 0x20010000 << 96]
+    )
+    low = {0xFFFF << 32: 32, 0x64FF9B << 96: 32, 0x20010000 << 96: 96, 0x2002 << 112: 112}.get(form, 124)
+    return IPv6Address(form | chance.getrandbits(low))
