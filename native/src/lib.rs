@@ -8,17 +8,18 @@ pub mod wire;
 #[cfg(feature = "python")]
 #[pyo3::pymodule]
 mod _native {
-    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
     use std::path::Path;
     use std::sync::{Arc, LazyLock};
+    use std::time::Duration;
 
-    use pyo3::exceptions::PyValueError;
+    use pyo3::exceptions::{PyOSError, PyValueError};
     use pyo3::prelude::*;
     use pyo3::types::PyBytes;
 
-    use crate::answer::{Answerer, COUNTER_NAMES, Counters, Request, UDP_REPLY_BYTES};
+    use crate::answer::{Answerer, COUNTER_NAMES, Counters, Request, UDP_REPLY_BYTES, measure};
     use crate::snapshot::{self, AlignedBytes, BadPart, DeploymentKey, Family};
-    use crate::sockets::MappedFile;
+    use crate::sockets::{self, MappedFile, TcpSettings};
     use crate::wire::MAX_MESSAGE_BYTES;
 
     /// What depends on neither client nor POPs: zones, names, rrsets, settings.
@@ -165,6 +166,95 @@ mod _native {
             let row = self.0.view().map.find_row(family, key);
             Ok((row.marked_class(), row.depths.iter().copied().map(u32::from).collect()))
         }
+    }
+
+    /// Sockets and threads that answer from one snapshot.
+    ///
+    /// `listen`: addresses and ports, all opened at once for UDP and TCP; port 0: one that is free. `threads`: UDP sockets and
+    /// threads per address; one more thread answers all TCP. `tcp_idle_s`: how long a connection may go without a whole query.
+    /// `tcp_connections`, `tcp_per_prefix`: most connections in all, and from one /24 or /48. OSError names the address.
+    #[pyclass(frozen)]
+    struct Engine(sockets::Engine);
+
+    #[pymethods]
+    impl Engine {
+        #[new]
+        #[pyo3(signature = (listen, threads, *, tcp_idle_s = 10.0, tcp_connections = 1024, tcp_per_prefix = 64))]
+        fn new(
+            listen: Vec<(IpAddr, u16)>,
+            threads: usize,
+            tcp_idle_s: f64,
+            tcp_connections: usize,
+            tcp_per_prefix: usize,
+        ) -> PyResult<Self> {
+            let idle_limit = Duration::try_from_secs_f64(tcp_idle_s)
+                .map_err(|error| PyValueError::new_err(format!("tcp_idle_s {tcp_idle_s}: {error}")))?;
+            let addresses: Vec<SocketAddr> = listen.into_iter().map(SocketAddr::from).collect();
+            let tcp = TcpSettings {
+                idle_limit,
+                connections: tcp_connections,
+                connections_per_prefix: tcp_per_prefix,
+            };
+            sockets::Engine::bind(&addresses, threads, tcp).map(Self).map_err(|fault| {
+                let number = fault.error.raw_os_error();
+                PyOSError::new_err((number, fault.error.to_string(), fault.address.to_string()))
+            })
+        }
+
+        /// Starts all threads. OSError when it was started before, or there are no threads to be had.
+        fn start(&self, py: Python<'_>, snapshot: &Snapshot) -> PyResult<()> {
+            Ok(py.detach(|| self.0.start(&snapshot.0))?)
+        }
+
+        /// Answers from another snapshot from now on; returns when no thread answers from the old one any longer. OSError when
+        /// the engine does not serve.
+        fn swap(&self, py: Python<'_>, snapshot: &Snapshot) -> PyResult<()> {
+            Ok(py.detach(|| self.0.swap(&snapshot.0))?)
+        }
+
+        /// Answers what has come, ends all threads and closes all sockets; does nothing the second time.
+        fn stop(&self, py: Python<'_>) {
+            py.detach(|| self.0.stop());
+        }
+
+        /// The port of each listen address.
+        fn ports(&self) -> Vec<u16> {
+            self.0.ports().to_vec()
+        }
+
+        /// All counters, summed over threads, in the order of `counter_names`.
+        fn counters(&self) -> Vec<u64> {
+            self.0.counters().to_vec()
+        }
+
+        /// Labelled counters, summed over threads, by the indices that the snapshots have.
+        fn labelled(&self, indices: Vec<usize>) -> Vec<u64> {
+            indices.into_iter().map(|index| self.0.labelled(index)).collect()
+        }
+    }
+
+    /// Seconds that `threads` threads take to answer all packets `rounds` times each, from memory, over UDP as it were.
+    /// `sources`: 4 or 16 octets each, as many as there are packets.
+    #[pyfunction]
+    fn measure_answers(
+        py: Python<'_>,
+        snapshot: &Snapshot,
+        packets: Vec<Vec<u8>>,
+        sources: Vec<Vec<u8>>,
+        threads: usize,
+        rounds: usize,
+    ) -> PyResult<f64> {
+        if packets.len() != sources.len() {
+            return Err(PyValueError::new_err("as many sources as packets are due"));
+        }
+        let sources: Vec<u128> = sources.iter().map(|source| address(source)).collect::<PyResult<_>>()?;
+        let requests: Vec<Request<'_>> = packets
+            .iter()
+            .zip(&sources)
+            .map(|(packet, &source)| Request { packet, source, is_tcp: false })
+            .collect();
+        let elapsed = py.detach(|| measure(&snapshot.0, &requests, threads, rounds));
+        Ok(elapsed.as_secs_f64())
     }
 
     /// The names of the engine's counters, in the order of `Engine.counters`.

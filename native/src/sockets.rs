@@ -1,5 +1,14 @@
 //! System calls: sockets, threads, the map's file. The only module with `unsafe`.
 #![allow(unsafe_code)]
+mod bind;
+mod connection;
+mod datagrams;
+mod engine;
 mod mapped;
+mod tcp;
+mod udp;
 
+pub use bind::BindError;
+pub use engine::Engine;
 pub use mapped::MappedFile;
+pub use tcp::TcpSettings;

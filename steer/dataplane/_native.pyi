@@ -1,6 +1,19 @@
 """steer's native engine (native/src/lib.rs): snapshots proved at load, and threads that answer from them."""
 
+from collections.abc import Sequence
 from typing import final
+
+__all__ = [
+    "Choices",
+    "Engine",
+    "Map",
+    "Records",
+    "Snapshot",
+    "counter_names",
+    "measure_answers",
+    "rendezvous_cost",
+    "unit_hash",
+]
 
 @final
 class Records:
@@ -47,6 +60,42 @@ class Snapshot:
 
     def scopes(self, family: int, key: int) -> tuple[int, list[int]]:
         """Class (marked if special) and leaf depth per partition. `family`: 4 or 6. `key`: 64 bits."""
+
+@final
+class Engine:
+    """Sockets and threads that answer from one snapshot; all sockets are open once it exists. OSError names the address."""
+
+    def __new__(
+        cls,
+        listen: Sequence[tuple[str, int]],
+        threads: int,
+        *,
+        tcp_idle_s: float = 10.0,
+        tcp_connections: int = 1024,
+        tcp_per_prefix: int = 64,
+    ) -> Engine: ...
+    def start(self, snapshot: Snapshot) -> None:
+        """Starts all threads. OSError when it was started before."""
+
+    def swap(self, snapshot: Snapshot) -> None:
+        """Answers from another snapshot from now on. OSError when it does not serve."""
+
+    def stop(self) -> None:
+        """Answers what has come, ends all threads and closes all sockets; does nothing the second time."""
+
+    def ports(self) -> list[int]:
+        """The port of each listen address."""
+
+    def counters(self) -> list[int]:
+        """All counters, summed over threads, in the order of `counter_names`."""
+
+    def labelled(self, indices: Sequence[int]) -> list[int]:
+        """Labelled counters, summed over threads."""
+
+def measure_answers(
+    snapshot: Snapshot, packets: Sequence[bytes], sources: Sequence[bytes], threads: int, rounds: int
+) -> float:
+    """Seconds that `threads` threads take to answer all packets `rounds` times each, from memory."""
 
 def counter_names() -> list[str]:
     """Names of the counters, in the order of `Engine.counters`."""

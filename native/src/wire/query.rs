@@ -43,8 +43,20 @@ pub struct Asked {
     pub ecs: Option<Ecs>,
     /// The rcode without looking at any zone.
     pub verdict: Option<Rcode>,
-    /// The verdict is FORMERR because of the client subnet.
-    pub ecs_malformed: bool,
+    /// What its options had of a client subnet.
+    pub ecs_found: EcsFound,
+}
+
+/// What the options of a query have of a client subnet; nothing where none was to be read.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum EcsFound {
+    /// None.
+    #[default]
+    Nothing,
+    /// A well-formed one.
+    WellFormed,
+    /// One that makes the query malformed (ECS-4 to ECS-6, ECS-22).
+    Malformed,
 }
 
 /// An OPT record.
@@ -175,12 +187,16 @@ fn options(packet: &[u8], asked: &mut Asked, edns: Edns, reads_ecs: bool) -> Res
         let data = after.get(..length).ok_or(Malformed)?;
         if reads_ecs && u16::from_be_bytes([code_high, code_low]) == OPTION_CLIENT_SUBNET {
             let offset = usize::from(edns.options_end) - after.len();
-            let ecs = Ecs::read(data, offset as u16).filter(|_| asked.ecs.is_none()); // ECS-22: only one
-            asked.ecs_malformed = ecs.is_none();
-            asked.ecs = ecs;
-            ecs.ok_or(Malformed)?;
+            asked.ecs = Ecs::read(data, offset as u16).filter(|_| asked.ecs.is_none()); // ECS-22: only one
+            if asked.ecs.is_none() {
+                asked.ecs_found = EcsFound::Malformed;
+                return Err(Malformed);
+            }
         }
         rest = &after[length..];
+    }
+    if asked.ecs.is_some() {
+        asked.ecs_found = EcsFound::WellFormed;
     }
     Ok(())
 }

@@ -1,0 +1,157 @@
+//! The engine: threads that answer from one snapshot, which is swapped by one pointer.
+use std::io;
+use std::net::SocketAddr;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+
+use super::bind::{BindError, Listener};
+use super::tcp::{TcpServer, TcpSettings};
+use super::udp::UdpServer;
+use crate::answer::{COUNTER_NAMES, Counters};
+use crate::snapshot::Snapshot;
+
+const RELEASE_WAIT: Duration = Duration::from_secs(1);
+const RELEASE_STEP: Duration = Duration::from_micros(50);
+
+/// What all threads of an engine look at.
+pub(super) struct Shared {
+    /// The one pointer. Its Arc is the engine's own, so that its count says whether a thread still answers from it.
+    pub(super) snapshot: ArcSwap<Snapshot>,
+    /// Set once, to end.
+    pub(super) is_stopping: AtomicBool,
+}
+
+/// A nameserver's sockets and threads.
+pub struct Engine {
+    ports: Vec<u16>,
+    counters: Vec<Arc<Counters>>,
+    state: Mutex<State>,
+}
+
+/// Where in its life an engine is.
+enum State {
+    Bound(Vec<Listener>, TcpSettings),
+    Serving { shared: Arc<Shared>, threads: Vec<JoinHandle<()>>, waker: Arc<mio::Waker> },
+    Stopped,
+}
+
+impl Engine {
+    /// Opens all sockets; `threads`: UDP sockets and threads per address, at least 1.
+    /// # Errors
+    /// The first address that cannot be listened on.
+    pub fn bind(addresses: &[SocketAddr], threads: usize, tcp: TcpSettings) -> Result<Self, BindError> {
+        let threads = threads.max(1);
+        let listeners: Vec<Listener> =
+            addresses.iter().map(|&address| Listener::bind(address, threads)).collect::<Result<_, _>>()?;
+        let ports = listeners.iter().map(|listener| listener.port).collect();
+        let counters = (0..=listeners.len() * threads).map(|_| Arc::new(Counters::default())).collect();
+        Ok(Self { ports, counters, state: Mutex::new(State::Bound(listeners, tcp)) })
+    }
+
+    /// The port of each address.
+    pub fn ports(&self) -> &[u16] {
+        &self.ports
+    }
+
+    /// Starts all threads.
+    /// # Errors
+    /// When it has been started before, or the system has no thread or event queue to give.
+    pub fn start(&self, snapshot: &Snapshot) -> io::Result<()> {
+        let mut state = self.state();
+        let State::Bound(listeners, tcp) = std::mem::replace(&mut *state, State::Stopped) else {
+            return Err(io::Error::other("the engine was started before"));
+        };
+        let shared = Arc::new(Shared {
+            snapshot: ArcSwap::from_pointee(snapshot.clone()),
+            is_stopping: AtomicBool::new(false),
+        });
+        let mut counters = self.counters.iter();
+        let mut own_counters = || counters.next().map_or_else(Arc::default, Arc::clone);
+        let mut threads = Vec::new();
+        let mut tcp_listeners = Vec::new();
+        for listener in listeners {
+            for socket in listener.udp {
+                let mut server = UdpServer::new(socket, listener.is_wildcard, own_counters());
+                threads.push(spawn("steer-udp", &shared, move |shared| server.serve(shared))?);
+            }
+            tcp_listeners.push(listener.tcp);
+        }
+        let mut server = TcpServer::new(tcp_listeners, tcp, own_counters())?;
+        let waker = server.waker();
+        threads.push(spawn("steer-tcp", &shared, move |shared| server.serve(shared))?);
+        *state = State::Serving { shared, threads, waker };
+        Ok(())
+    }
+
+    /// Answers from another snapshot from now on. Returns when no thread answers from the old one any longer, so that
+    /// freeing it delays no query.
+    /// # Errors
+    /// When it does not serve.
+    pub fn swap(&self, snapshot: &Snapshot) -> io::Result<()> {
+        let shared = match &*self.state() {
+            State::Serving { shared, .. } => Arc::clone(shared),
+            _ => return Err(io::Error::other("the engine does not serve")),
+        };
+        let old = shared.snapshot.swap(Arc::new(snapshot.clone()));
+        let give_up = Instant::now() + RELEASE_WAIT;
+        while Arc::strong_count(&old) > 1 && Instant::now() < give_up {
+            thread::sleep(RELEASE_STEP);
+        }
+        Ok(())
+    }
+
+    /// Answers what has come, ends all threads, closes all sockets. Does nothing the second time.
+    pub fn stop(&self) {
+        let state = std::mem::replace(&mut *self.state(), State::Stopped);
+        if let State::Serving { shared, threads, waker } = state {
+            shared.is_stopping.store(true, Ordering::Relaxed);
+            let _ = waker.wake(); // else the thread looks at the flag by itself a little later
+            for thread in threads {
+                let _ = thread.join();
+            }
+        }
+    }
+
+    /// The counters, summed over threads, in order.
+    pub fn counters(&self) -> [u64; COUNTER_NAMES.len()] {
+        let mut sums = [0; COUNTER_NAMES.len()];
+        for counters in &self.counters {
+            for (sum, count) in sums.iter_mut().zip(counters.plain()) {
+                *sum += count;
+            }
+        }
+        sums
+    }
+
+    /// A labelled counter, summed over threads.
+    pub fn labelled(&self, index: usize) -> u64 {
+        self.counters.iter().map(|counters| counters.labelled(index)).sum()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Runs `serve` until it ends by itself. A panic is a fault of ours: it costs the batch in hand, never the thread.
+fn spawn(
+    name: &str,
+    shared: &Arc<Shared>,
+    mut serve: impl FnMut(&Shared) + Send + 'static,
+) -> io::Result<JoinHandle<()>> {
+    let shared = Arc::clone(shared);
+    thread::Builder::new()
+        .name(name.into())
+        .spawn(move || while panic::catch_unwind(AssertUnwindSafe(|| serve(&shared))).is_err() {})
+}
