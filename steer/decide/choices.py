@@ -74,8 +74,14 @@ def make_choices(
     rule, or None; `forced_services`: that name's service."""
     sets = _Sets(catalogue)
     anycast = np.array([catalogue.index[name, ANYCAST] for name in plans.services], dtype=np.int32)
-    chosen = {family: _chosen(plans, sets.lacks[family], states, anycast) for family in (4, 6)}
-    set_a, set_aaaa = (sets.of_plans(plans, chosen[family], family) for family in (4, 6))
+    rank = candidate_ranks(plans, states, anycast)
+    chosen = {4: _chosen(plans, _of_family(plans, rank, sets.lacks[4]), anycast)}
+    chosen[6] = (
+        _chosen(plans, _of_family(plans, rank, sets.lacks[6]), anycast)
+        if plans.each_family.any()
+        else chosen[4]
+    )
+    set_a, set_aaaa = (sets.of_plans(chosen[family], family) for family in (4, 6))
     cap = _caps(plans, states)
     offset, count, alternatives = _alternatives(plans, (set_a != NO_SET) | (set_aaaa != NO_SET))
     forced_rows, names = _forced(catalogue, forced, forced_services, len(plans))
@@ -89,7 +95,7 @@ def make_choices(
         set_a=np.concatenate([set_a, forced_sets[0]]),
         set_aaaa=np.concatenate([set_aaaa, forced_sets[1]]),
         ttl_cap_s=np.append(cap, np.full(extra, NO_CAP, dtype=np.uint32)),
-        target=np.append(chosen[4].first, np.array(forced_rows, dtype=np.int32)).astype(np.int32),
+        target=np.append(chosen[4][:, 0], np.array(forced_rows, dtype=np.int32)).astype(np.int32),
         rule=np.append(plans.rule, np.full(extra, -1, dtype=np.int32)),
         unit4_bits=np.append(plans.unit4_bits, nothing),
         unit6_bits=np.append(plans.unit6_bits, nothing),
@@ -100,17 +106,6 @@ def make_choices(
         sets_a=tuple(sets.known[4]),
         sets_aaaa=tuple(sets.known[6]),
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Chosen:
-    """Per plan: the chosen targets in order, shape (plans, most), -1 pads; `first`: the first of them."""
-
-    targets: NDArray[np.int32]
-
-    @property
-    def first(self) -> NDArray[np.int32]:
-        return self.targets[:, 0]
 
 
 def candidate_ranks(plans: PlanTable, states: TargetStates, anycast: NDArray[np.int32]) -> NDArray[np.int8]:
@@ -131,25 +126,37 @@ def candidate_ranks(plans: PlanTable, states: TargetStates, anycast: NDArray[np.
 
 
 def _chosen(
-    plans: PlanTable, lacks: NDArray[np.bool_], states: TargetStates, anycast: NDArray[np.int32]
-) -> _Chosen:
-    """Each plan's best candidates for one family; `lacks`: per target, whether it has no address of it."""
+    plans: PlanTable,
+    rank: NDArray[np.int8],
+    anycast: NDArray[np.int32],
+) -> NDArray[np.int32]:
+    """Each plan's chosen targets in order, shape (plans, most), -1 pads, from how good its candidates are.
+
+    Several are answered only from among equals: a degraded POP does not stand beside one that is up."""
     targets = plans.plan_targets
-    rank = candidate_ranks(plans, states, anycast)
-    rank[plans.each_family[:, None] & (targets >= 0) & lacks[targets]] = OUT
     width = targets.shape[1]
-    order = np.argsort(np.arange(width) - rank.astype(np.int64) * width, axis=1, kind="stable")
-    most = int(plans.count.max(initial=1))
-    best = np.take_along_axis(rank, order[:, :1], axis=1)
+    key = rank.astype(np.int16) * width - np.arange(width, dtype=np.int16)
+    best = key.argmax(axis=1)
+    each = np.arange(len(plans))
+    chosen = np.full((len(plans), min(int(plans.count.max(initial=1)), width)), -1, dtype=np.int32)
+    good = rank[each, best] > OUT
     fallback = np.where(plans.no_fallback, -1, anycast[plans.service])
-    first = np.where(best[:, 0] > OUT, np.take_along_axis(targets, order[:, :1], axis=1)[:, 0], fallback)
-    columns = [first]
-    for position in range(1, min(most, width)):
-        at = order[:, position : position + 1]
-        also = np.take_along_axis(targets, at, axis=1)[:, 0]
-        good = (np.take_along_axis(rank, at, axis=1)[:, 0] == best[:, 0]) & (best[:, 0] > OUT)
-        columns.append(np.where(good & (position < plans.count), also, -1))
-    return _Chosen(np.column_stack(columns).astype(np.int32))
+    chosen[:, 0] = np.where(good, targets[each, best], fallback)
+    several = np.flatnonzero((plans.count > 1) & good)
+    order = np.argsort(-key[several], axis=1, kind="stable")
+    for position in range(1, chosen.shape[1]):
+        at = order[:, position]
+        equal = (rank[several, at] == rank[several, best[several]]) & (position < plans.count[several])
+        chosen[several, position] = np.where(equal, targets[several, at], -1)
+    return chosen
+
+
+def _of_family(plans: PlanTable, rank: NDArray[np.int8], lacks: NDArray[np.bool_]) -> NDArray[np.int8]:
+    """Ranks for one family: under `families: each` a target without an address of it is out."""
+    if not plans.each_family.any():
+        return rank
+    missing = plans.each_family[:, None] & (plans.plan_targets >= 0) & lacks[plans.plan_targets]
+    return np.where(missing, np.int8(OUT), rank)
 
 
 def _caps(plans: PlanTable, states: TargetStates) -> NDArray[np.uint32]:
@@ -207,11 +214,18 @@ class _Sets:
         }
         self.known: dict[int, dict[tuple[bytes, ...], int]] = {4: {}, 6: {}}
 
-    def of_plans(self, plans: PlanTable, chosen: _Chosen, family: int) -> NDArray[np.uint32]:
-        """The set of each plan's chosen targets."""
-        rows, inverse = np.unique(chosen.targets, axis=0, return_inverse=True)
-        numbers = [self._number([int(target) for target in row if target >= 0], family) for row in rows]
-        return np.array(numbers, dtype=np.uint32)[inverse.reshape(-1)]
+    def of_plans(self, chosen: NDArray[np.int32], family: int) -> NDArray[np.uint32]:
+        """The set of each plan's chosen targets, shape (plans, most) with -1 for none."""
+        first = chosen[:, 0]
+        used = np.flatnonzero(np.bincount(first + 1, minlength=1)) - 1
+        of_target = np.full(len(self._anycast) + 1, NO_SET, dtype=np.uint32)  # the last: of no target
+        of_target[used] = [self._number([int(target)] if target >= 0 else [], family) for target in used]
+        numbers = of_target[first]
+        several = np.flatnonzero((chosen[:, 1:] >= 0).any(axis=1))
+        rows, inverse = np.unique(chosen[several], axis=0, return_inverse=True)
+        of_row = [self._number([int(target) for target in row if target >= 0], family) for row in rows]
+        numbers[several] = np.array(of_row, dtype=np.uint32)[inverse.reshape(-1)]
+        return numbers
 
     def of_target(self, target: int, family: int) -> int:
         """The set of one target; where it lacks the family, anycast's, so that existence does not change."""
