@@ -77,7 +77,7 @@ def _memory(result: dict[str, Any]) -> Iterator[Bar]:
 
 
 def _scaling(result: dict[str, Any]) -> Iterator[Bar]:
-    ratio = result["ratio"]
+    ratio = result["clock"]["ratio"]
     yield Bar("two threads over one", interval(ratio), f">= {SCALING_RATIO}", ratio["low"] >= SCALING_RATIO)
 
 

@@ -36,7 +36,7 @@ class Bench:
     def __init__(self, arguments: argparse.Namespace, scratch: Path) -> None:
         self.arguments = arguments
         self.scratch = scratch
-        self.cache = (scratch if arguments.short else DIRECTORY) / "state"
+        self.state = (scratch if arguments.short else DIRECTORY) / "state"
         self.mix = Mix(queries=SHORT_QUERIES) if arguments.short else Mix()
         self.rounds = 3 if arguments.short else arguments.rounds
         self.seconds = 0.5 if arguments.short else arguments.seconds
@@ -63,7 +63,7 @@ class Bench:
         return compare(plan)
 
     def map(self) -> dict[str, Any]:
-        return measure_map(self.arguments.city, self.arguments.asn, self.cache)
+        return measure_map(self.arguments.city, self.arguments.asn, self.state)
 
     def swap(self) -> dict[str, Any]:
         return measure_swap(self._deployed(), self.port)
@@ -71,7 +71,7 @@ class Bench:
     def latency(self) -> dict[str, Any]:
         directory = self._deployed().directory
         return measure_latency(
-            directory, self.cache, self._queries(), self.scratch, self.rounds, self.seconds, self.port
+            directory, self.state, self._queries(), self.scratch, self.rounds, self.seconds, self.port
         )
 
     def memory(self) -> dict[str, Any]:
@@ -84,13 +84,13 @@ class Bench:
         """Ten policies at 300 POPs; the map comes from the cache where `map` ran before."""
         sites = read_sites(self.pop_count)
         world = World(tuple(self.arguments.city), tuple(self.arguments.asn), Path(), sites, self.port)
-        return deploy(self.scratch / "policies", world, ten_policies(sites), self.cache)
+        return deploy(self.scratch / "policies", world, ten_policies(sites), self.state)
 
     def _queries(self) -> Path:
         """Queries for `www`, drawn once per run."""
         path = self.scratch / "queries.bin"
         if not path.exists():
-            write_queries(path, read_geography(city_files(self.arguments.city)), self.mix)
+            write_queries(path, read_geography(city_files(self.arguments.city, self.scratch)), self.mix)
         return path
 
 

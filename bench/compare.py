@@ -89,10 +89,11 @@ def compare(plan: Plan) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="steer-bench-") as scratch_name, ExitStack() as stack:
         scratch = Path(scratch_name)
         queries = scratch / "queries.bin"
-        geography = read_geography(city_files(plan.city))
+        city = city_files(plan.city, scratch)
+        geography = read_geography(city)
         say(f"drawing {plan.mix.queries:,} queries from {geography.network_count:,} networks")
         write_queries(queries, geography, plan.mix)
-        nested = nested_city(city_files(plan.city), geography, scratch)
+        nested = nested_city(city, geography, scratch)
         daemons, skipped = _start_all(plan, nested, scratch, stack)
         if "echo" not in daemons:
             raise ServerDied("the echo does not run, and everything is compared with it")

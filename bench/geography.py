@@ -25,13 +25,13 @@ class Geography:
         return sum(int((each.record != NO_RECORD).sum()) for each in self.networks.values())
 
 
-def city_files(given: Sequence[Path]) -> tuple[Path, ...]:
-    """The files given, or the packaged default."""
+def city_files(given: Sequence[Path], unpack_into: Path) -> tuple[Path, ...]:
+    """The files given, or the packaged default, unpacked."""
     if given:
         return tuple(given)
-    from steer.sources.geodata_default import default_city
+    from steer.sources.geodata_default import default_databases
 
-    return (default_city(),)
+    return (default_databases(unpack_into)[0],)
 
 
 def read_geography(city: Sequence[Path]) -> Geography:

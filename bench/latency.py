@@ -28,14 +28,14 @@ QUANTILES = ("p50_us", "p99_us", "p999_us")
 
 
 def measure_latency(
-    directory: Path, cache: Path, queries: Path, scratch: Path, rounds: int, seconds: float, port: int
+    directory: Path, state: Path, queries: Path, scratch: Path, rounds: int, seconds: float, port: int
 ) -> dict[str, Any]:
     """Microseconds at quantiles, with and without swaps, and the ratio of each round's pair.
 
-    `directory`: policies whose map is in `cache`. The server may use every processor but the client's.
+    `directory`: policies whose map is in `state`. The server may use every processor but the client's.
     """
     client = build_client(scratch)
-    command = [sys.executable, "-m", "bench.latency", str(directory), str(cache), str(port)]
+    command = [sys.executable, "-m", "bench.latency", str(directory), str(state), str(port)]
     taken: dict[bool, list[Latency]] = {False: [], True: []}
     with running(command, port, scratch / "latency.log", SERVER_PROCESSORS) as daemon:
         run_client(client, queries, port, seconds, CLIENT_PROCESSOR, RATE_QPS)
@@ -65,12 +65,12 @@ def _column(latencies: list[Latency], name: str) -> list[float]:
     return [float(getattr(latency, name)) for latency in latencies]
 
 
-def _serve(directory: Path, cache: Path, port: int) -> None:
+def _serve(directory: Path, state: Path, port: int) -> None:
     """Hold an engine on the port; SIGUSR1 starts the swaps, SIGUSR2 ends them."""
     swapping = threading.Event()
     signal.signal(SWAP, lambda *_: swapping.set())
     signal.signal(REST, lambda *_: swapping.clear())
-    deployed = redeploy(directory, cache)
+    deployed = redeploy(directory, state)
     ticker = Ticker(deployed, native_form())
     pops = sorted(ticker.states)
     chance = random.Random(1)
@@ -85,10 +85,10 @@ def _serve(directory: Path, cache: Path, port: int) -> None:
 def _main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("directory", type=Path)
-    parser.add_argument("cache", type=Path)
+    parser.add_argument("state", type=Path)
     parser.add_argument("port", type=int)
     arguments = parser.parse_args()
-    _serve(arguments.directory, arguments.cache, arguments.port)
+    _serve(arguments.directory, arguments.state, arguments.port)
 
 
 if __name__ == "__main__":

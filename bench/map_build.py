@@ -20,17 +20,17 @@ from bench.world import World, read_sites
 POP_COUNTS = (30, 300)
 
 
-def measure_map(city: Sequence[Path], asn: Sequence[Path], cache: Path) -> dict[str, Any]:
+def measure_map(city: Sequence[Path], asn: Sequence[Path], state: Path) -> dict[str, Any]:
     """{"pops": {30: {...}, 300: {...}}}: seconds, MiB, plans, leaves.
 
-    `cache` is emptied first; the maps stay there."""
-    for old in cache.glob("*.map"):
+    `state` is emptied first; the maps stay there."""
+    for old in state.rglob("*.map"):
         old.unlink()
-    return {"pops": {str(count): _in_own_process(count, city, asn, cache) for count in POP_COUNTS}}
+    return {"pops": {str(count): _in_own_process(count, city, asn, state) for count in POP_COUNTS}}
 
 
-def _in_own_process(count: int, city: Sequence[Path], asn: Sequence[Path], cache: Path) -> dict[str, Any]:
-    command = [sys.executable, "-m", "bench.map_build", str(count), str(cache)]
+def _in_own_process(count: int, city: Sequence[Path], asn: Sequence[Path], state: Path) -> dict[str, Any]:
+    command = [sys.executable, "-m", "bench.map_build", str(count), str(state)]
     command += ["--city", *map(str, city)] if city else []
     command += ["--asn", *map(str, asn)] if asn else []
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, timeout=1800)
@@ -38,13 +38,13 @@ def _in_own_process(count: int, city: Sequence[Path], asn: Sequence[Path], cache
     return result
 
 
-def _measure(count: int, city: Sequence[Path], asn: Sequence[Path], cache: Path) -> dict[str, Any]:
+def _measure(count: int, city: Sequence[Path], asn: Sequence[Path], state: Path) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="steer-bench-") as scratch:
         sites = read_sites(count)
         world = World(tuple(city), tuple(asn), Path(), sites, port=0)
-        cold = deploy(Path(scratch) / "policies", world, ten_policies(sites), cache)
+        cold = deploy(Path(scratch) / "policies", world, ten_policies(sites), state)
         child_kib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-        warm = redeploy(cold.directory, cache)
+        warm = redeploy(cold.directory, state)
     if cold.map_file.from_cache or not warm.map_file.from_cache:
         raise RuntimeError("the first map must be built and the second come from the cache")
     return {
@@ -59,11 +59,11 @@ def _measure(count: int, city: Sequence[Path], asn: Sequence[Path], cache: Path)
 def _main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("pops", type=int)
-    parser.add_argument("cache", type=Path)
+    parser.add_argument("state", type=Path)
     parser.add_argument("--city", type=Path, nargs="+", default=[])
     parser.add_argument("--asn", type=Path, nargs="+", default=[])
     arguments = parser.parse_args()
-    print(json.dumps(_measure(arguments.pops, arguments.city, arguments.asn, arguments.cache)))
+    print(json.dumps(_measure(arguments.pops, arguments.city, arguments.asn, arguments.state)))
 
 
 if __name__ == "__main__":

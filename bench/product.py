@@ -3,25 +3,28 @@
 import asyncio
 import dataclasses
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from steer.dataplane.engine import EngineForm
-
 from bench.policies import Policy, write_directory
 from bench.progress import say
 from bench.world import World
-from steer.control.inputs import Inputs, read_inputs
-from steer.control.map_child import MapFile, ensure_map
+from steer.control.inputs import Inputs, find_databases, read_inputs
+from steer.control.map_child import Databases, MapFile, ensure_map
 from steer.control.runtime import Serving, prepare
+from steer.dataplane import _native
+from steer.dataplane.engine import Engine, EngineForm, load_engine
 from steer.model.deployment import Overrides
 from steer.model.status import PopHealth, PopState
 from steer.publish import format as fmt
 from steer.telemetry.counters import Registry
 
 NO_OVERRIDES = Overrides()
+MAPS = "maps"  # where the server keeps them in its state directory
+LOOPBACK = bytes([127, 0, 0, 1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,7 @@ class Deployed:
 
     directory: Path
     inputs: Inputs
+    databases: Databases
     map_file: MapFile
     map_s: float
 
@@ -43,11 +47,12 @@ def deploy(directory: Path, world: World, policies: Mapping[str, Policy], state:
 
 def redeploy(directory: Path, state: Path) -> Deployed:
     """Read a directory that `deploy` wrote."""
-    inputs = read_inputs(directory, state)
+    inputs = read_inputs(directory.absolute())
+    databases = find_databases(inputs.deployment, state)
     started = time.monotonic()
-    building = ensure_map(inputs.deployment, inputs.databases, state, lambda text: say(f"  map: {text}"))
+    building = ensure_map(inputs.deployment, databases, state / MAPS, lambda text: say(f"  map: {text}"))
     map_file = asyncio.run(building)
-    return Deployed(directory, inputs, map_file, time.monotonic() - started)
+    return Deployed(directory, inputs, databases, map_file, time.monotonic() - started)
 
 
 def map_shape(map_path: Path) -> dict[str, int]:
@@ -66,7 +71,9 @@ class Ticker:
 
     def __init__(self, deployed: Deployed, form: EngineForm) -> None:
         self.form = form
-        self.serving: Serving = prepare(form, deployed.inputs, deployed.map_file, Registry())
+        self.serving: Serving = prepare(
+            form, deployed.inputs, deployed.databases, deployed.map_file, Registry()
+        )
         up = PopHealth(PopState.UP, "the bench says so", 0.0)
         self.states = {
             (service.name, pop): up
@@ -83,3 +90,47 @@ class Ticker:
                 self.states[key] = dataclasses.replace(health, state=state)
         choices = self.form.Choices(self.serving.maker.choices(self.states, NO_OVERRIDES, 0.0))
         return self.form.Snapshot(self.serving.records, self.serving.map, choices)
+
+
+def native_form() -> EngineForm:
+    """The native engine; EngineMissing says why it cannot run."""
+    return load_engine(require_native=True)
+
+
+@contextmanager
+def serving_engine(ticker: Ticker, port: int) -> Iterator[Engine]:
+    """The engine answers on 127.0.0.1:`port` from one thread, all POPs up, until the block ends."""
+    server = ticker.serving.deployment.server
+    engine = ticker.form.Engine(
+        [("127.0.0.1", port)],
+        1,
+        tcp_idle_s=server.tcp_idle_s,
+        tcp_connections=server.tcp_connections,
+        tcp_per_prefix=server.tcp_per_prefix,
+    )
+    engine.start(ticker.snapshot([]))
+    try:
+        yield engine
+    finally:
+        engine.stop()
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerRate:
+    """Answers per second of all threads together: by the clock, and what they would give if every thread had
+    had a processor to itself, from the processor time that they used."""
+
+    by_clock: float
+    by_processor_time: float
+
+
+def answer_rate(snapshot: Any, messages: Sequence[bytes], threads: int, passes: int) -> AnswerRate:
+    """Each of `threads` threads answers all messages `passes` times, from memory to memory."""
+    sources = [LOOPBACK] * len(messages)
+    before_s = time.process_time()
+    _native.measure_answers(snapshot, messages, sources, threads, 0)
+    overhead_s = time.process_time() - before_s
+    seconds = _native.measure_answers(snapshot, messages, sources, threads, passes)
+    processor_s = time.process_time() - before_s - 2 * overhead_s
+    answers = threads * passes * len(messages)
+    return AnswerRate(answers / seconds, answers * threads / processor_s)

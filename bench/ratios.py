@@ -38,7 +38,8 @@ def median_interval(samples: Sequence[float]) -> Interval:
 def _coverage(count: int, inset: int) -> float:
     """How likely the true median lies between the order statistics `inset` from both ends: it lies outside
     when at most `inset` of `count` samples fall on one side of it."""
-    return 1 - 2 * sum(comb(count, below) for below in range(inset + 1)) / 2**count
+    outside: int = sum(comb(count, below) for below in range(inset + 1))
+    return 1 - 2 * outside / (1 << count)
 
 
 def ratio_interval(values: Sequence[float], bases: Sequence[float]) -> Interval:
