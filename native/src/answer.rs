@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 
 use crate::snapshot::{Family, Known, Snapshot, View};
 use crate::wire::{
-    Asked, Compressor, Dropped, EcsFound, Labels, MAX_MESSAGE_BYTES, Message, Outcome, PLAIN_UDP_BYTES,
-    Parsed, bare_reply, kinds, parse,
+    Asked, Compressor, Dropped, Labels, MAX_MESSAGE_BYTES, Message, Outcome, PLAIN_UDP_BYTES, Parsed,
+    bare_reply, kinds, parse,
 };
 use choose::{Chosen, Client, Placed};
 use compose::Composer;
@@ -136,10 +136,11 @@ impl Answerer {
             }
             Parsed::Asked(asked) => asked,
         };
-        match asked.ecs_found {
-            EcsFound::Nothing => {}
-            EcsFound::WellFormed => counters.count(Counter::EcsQueries),
-            EcsFound::Malformed => counters.count(Counter::EcsMalformed),
+        if asked.ecs.is_some() {
+            counters.count(Counter::EcsQueries);
+        }
+        if asked.ecs_malformed {
+            counters.count(Counter::EcsMalformed);
         }
         if let Some(rcode) = asked.verdict {
             counters.count_rcode(rcode);

@@ -8,7 +8,7 @@ mod query;
 pub use ecs::{ClientAddress, Ecs, read_source};
 pub use message::{Full, Message, Outcome, Section, bare_reply};
 pub use names::{Compressor, Labels, NameTree};
-pub use query::{Asked, Dropped, EcsFound, Edns, Parsed, parse};
+pub use query::{Asked, Dropped, Edns, Parsed, parse};
 
 /// Octets of a message's header.
 pub const HEADER_BYTES: usize = 12;

@@ -178,7 +178,7 @@ fn prove_selector(
         prove!(selector.slot < slot_count, "selector {index}: no slot {}", selector.slot);
         return Ok(selector.slot + 1);
     };
-    prove!(arms.windows(2).all(|pair| pair[0].last < pair[1].last), "selector {index}: arms are not sorted");
+    prove!(arms.windows(2).all(|pair| pair[0].last <= pair[1].last), "selector {index}: arms are not sorted");
     prove!(final_arm.last == u64::MAX, "selector {index}: its last arm leaves hashes over");
     for arm in arms {
         prove!(arm.slot < slot_count, "selector {index}: no slot {}", arm.slot);

@@ -43,20 +43,8 @@ pub struct Asked {
     pub ecs: Option<Ecs>,
     /// The rcode without looking at any zone.
     pub verdict: Option<Rcode>,
-    /// What its options had of a client subnet.
-    pub ecs_found: EcsFound,
-}
-
-/// What the options of a query have of a client subnet; nothing where none was to be read.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum EcsFound {
-    /// None.
-    #[default]
-    Nothing,
-    /// A well-formed one.
-    WellFormed,
-    /// One that makes the query malformed (ECS-4 to ECS-6, ECS-22).
-    Malformed,
+    /// The verdict is FORMERR because of a client subnet (ECS-4 to ECS-6, ECS-22).
+    pub ecs_malformed: bool,
 }
 
 /// An OPT record.
@@ -188,15 +176,12 @@ fn options(packet: &[u8], asked: &mut Asked, edns: Edns, reads_ecs: bool) -> Res
         if reads_ecs && u16::from_be_bytes([code_high, code_low]) == OPTION_CLIENT_SUBNET {
             let offset = usize::from(edns.options_end) - after.len();
             asked.ecs = Ecs::read(data, offset as u16).filter(|_| asked.ecs.is_none()); // ECS-22: only one
-            if asked.ecs.is_none() {
-                asked.ecs_found = EcsFound::Malformed;
+            asked.ecs_malformed = asked.ecs.is_none();
+            if asked.ecs_malformed {
                 return Err(Malformed);
             }
         }
         rest = &after[length..];
-    }
-    if asked.ecs.is_some() {
-        asked.ecs_found = EcsFound::WellFormed;
     }
     Ok(())
 }
