@@ -67,19 +67,12 @@ def http_url() -> Parser[str]:
             return f"{quoted(value)} is not a URL", fix
         if parts.scheme not in ("http", "https"):
             return f"{quoted(value)} is not an http or https URL", fix
-        if not parts.hostname or not port_fits or parts.username is not None or parts.password is not None:
-            return f"{quoted(value)} has no host, a user name, or port 0", fix
-        if (
-            parts.fragment
-            or len(value) > _LONGEST_URL
-            or not value.isascii()
-            or not value.isprintable()
-            or " " in value
-        ):
-            return (
-                f"{quoted(value)} has a fragment, a space, a letter beyond ASCII, or too many characters",
-                fix,
-            )
+        if not parts.hostname or not port_fits:
+            return f"{quoted(value)} names no host, or port 0", fix
+        if parts.username is not None or parts.password is not None or parts.fragment:
+            return f"{quoted(value)} has a user name, a password or a fragment", fix
+        if len(value) > _LONGEST_URL or not value.isascii() or not value.isprintable() or " " in value:
+            return f"{quoted(value)} has a space, letters beyond ASCII, or too many characters", fix
         return value
 
     return scalar(parse, "https://status.fra.example/status")

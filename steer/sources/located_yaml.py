@@ -124,10 +124,10 @@ def parse_yaml(data: bytes, file: str, faults: Faults) -> Node | None:
     return None if composer.stopped else composer.root
 
 
-def quoted(text: str) -> str:
+def quoted(text: str, at_most: int = 60) -> str:
     """Text of a file as a message may show it: short, on one line, without control characters."""
-    shown = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text[:60])
-    return f"`{shown}…`" if len(text) > 60 else f"`{shown}`"
+    shown = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text[:at_most])
+    return f"`{shown}…`" if len(text) > at_most else f"`{shown}`"
 
 
 def kind_of(node: Node) -> str:

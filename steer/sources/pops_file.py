@@ -183,6 +183,7 @@ def _read_health(node: Node, faults: Faults, outer: HealthSettings) -> HealthSet
     fields = read_fields(node, HEALTH_KEYS, faults, "`health`")
     if fields is None:
         return None
+    already = len(faults.found)
     health = HealthSettings(
         interval_s=fields.optional("interval", duration_s(0.1, 3600, "5s"), outer.interval_s),
         timeout_s=fields.optional("timeout", duration_s(0.01, 3600, "2s"), outer.timeout_s),
@@ -202,7 +203,7 @@ def _read_health(node: Node, faults: Faults, outer: HealthSettings) -> HealthSet
             "`max_removed` of 0% suspects the observer always",
             "write such as `33%`",
         )
-    if health.timeout_s >= health.interval_s:
+    if health.timeout_s >= health.interval_s and len(faults.found) == already:
         where = fields.location("timeout" if "timeout" in fields else "interval")
         wrong = f"timeout {spelled_s(health.timeout_s)} is not below interval {spelled_s(health.interval_s)}"
         faults.add(where, wrong, f"write `timeout: {spelled_s(health.interval_s / 2)}`")
@@ -211,12 +212,13 @@ def _read_health(node: Node, faults: Faults, outer: HealthSettings) -> HealthSet
 
 def _check_families(service: Service, fields: Fields, faults: Faults) -> None:
     """Existence of A and AAAA must not depend on the client, so no target has a family that anycast lacks."""
-    if not service.anycast.ipv4 and not service.anycast.ipv6:
+    anycast = fields.table.entries["anycast"][1] if "anycast" in fields else None
+    if not isinstance(anycast, Table) or not anycast.entries:
         return  # a fault of its own
     for target in service.targets():
         addresses = service.addresses(target)
         for family in ("ipv4", "ipv6"):
-            if getattr(addresses, family) and not getattr(service.anycast, family):
+            if getattr(addresses, family) and family not in anycast.entries:
                 faults.add(
                     _where(fields, target, family),
                     f"`{target}` has {family}, which the anycast address of service `{service.name}` lacks",

@@ -52,7 +52,7 @@ def file_path(beside: Path, example: str) -> Parser[Path]:
             found = False
         if path is not None and found:
             return path
-        return f"no file {quoted(value)} in {beside.parent}", f"name an existing file, such as `{example}`"
+        return f"no file {quoted(str(path or value), 300)}", f"name an existing file, such as `{example}`"
 
     return scalar(parse, example)
 

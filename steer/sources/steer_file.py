@@ -34,7 +34,7 @@ GEODATA_KEYS = {"city": "city.mmdb", "asn": "asn.mmdb"}
 TCP_KEYS = {"idle": "10s", "connections": "1024", "per_prefix": "64"}
 
 KEY_HEX_DIGITS = 32
-_LARGEST_KEY_FILE_BYTES = 100
+_LARGEST_KEY_FILE_BYTES = 1 << 20  # more than any key, so that a wrong file is called by its name
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ def read_steer_file(path: Path, reading: Reading) -> SteerFile | None:
         geodata=geodata,
         pops=pops,
         pops_at=fields.location("pops"),
-        zones=zones or (),
+        zones=tuple({file: (file, at) for file, at in zones or ()}.values()),
         key=key,
         deployment=deployment,
     )

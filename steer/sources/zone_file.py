@@ -24,7 +24,7 @@ ZONE_KEYS = {
     "experiments": "{half: {arms: {a: {policy: web, share: 50%}, b: {policy: live, share: 50%}}}}",
     "tests": '[{name: www, client: 133.1.0.0/24, expect: "pop:nrt"}]',
 }
-NAME_KEYS = {"policy": "web", "experiment": "img-unicast", "ttl": "60s", "service": "default"}
+NAME_KEYS = {"policy": "web", "ttl": "60s", "service": "default", "experiment": "img-unicast"}
 TEST_KEYS = {
     "name": "www",
     "client": "133.1.0.0/24",
@@ -52,7 +52,7 @@ class ZoneFile:
     """A zone file as far as it could be read, and what it names that other files must have.
 
     `apex`: lower case, without the last dot; '' where it could not be read. `master`: the master file.
-    `services`: where each name's `service` stands."""
+    `services`: where each name's `service` stands. `names_are_whole`: no name was faulty, none is missing."""
 
     file: str
     apex: str
@@ -67,6 +67,7 @@ class ZoneFile:
     pop_mentions: list[PopMention] = field(default_factory=list)
     test_mentions: list[TestMention] = field(default_factory=list)
     services: list[tuple[Location, str]] = field(default_factory=list)
+    names_are_whole: bool = True
 
     @property
     def apex_labels(self) -> Labels:
@@ -110,7 +111,9 @@ def _read_policies_and_experiments(fields: Fields, zone: ZoneFile, path: Path, r
         node = entries["experiments"][1]
         zone.experiments, known_experiments = read_experiments(node, zone.apex, known_policies, faults)
     if "names" in entries:
+        already = len(faults.found)
         zone.names = _read_names(entries["names"][1], zone, known_policies, known_experiments, faults)
+        zone.names_are_whole = len(faults.found) == already
 
 
 def _read_names(
@@ -217,7 +220,7 @@ def _read_test(
     if fields is None:
         return None
     owner = fields.required("name", _owner(zone.apex))
-    if owner is not None and owner not in owners:
+    if owner is not None and owner not in owners and zone.names_are_whole:
         fix = suggestion(owner, tuple(owners), "the names are") if owners else "add it under `names`"
         faults.add(fields.location("name"), f"no name {quoted(owner)} in this zone", fix)
     client = fields.optional("client", prefix(bare=True), None)

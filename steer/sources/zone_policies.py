@@ -18,7 +18,7 @@ from steer.model.policy import (
     UnitLengths,
 )
 from steer.sources.fields import Parser, listed, read_fields, read_named, suggestion
-from steer.sources.located_yaml import Faults, Node
+from steer.sources.located_yaml import Faults, Node, Table
 from steer.sources.reading import Reading
 from steer.sources.scalars import boolean, choice, duration_s, integer, name, number, percentage
 from steer.sources.zone_rules import Mention, RuleContext, read_rules
@@ -232,14 +232,12 @@ def _read_arms(node: Node, policies: set[str], faults: Faults) -> tuple[Arm, ...
         if policy is not None and share is not None:
             shares.append(share)
             arms.append(Arm(title, policy, float(share)))
-    if len(arms) != count or not count:
+    if isinstance(node, Table) and not 2 <= len(node.entries) <= LARGEST_ARM_COUNT:
+        wrong = f"{len(node.entries)} arm(s), 2 to {LARGEST_ARM_COUNT} are taken"
+        faults.add(node.at, wrong, f"write such as `{EXPERIMENT_KEYS['arms']}`")
         return None
-    if not 2 <= count <= LARGEST_ARM_COUNT:
-        faults.add(
-            node.at,
-            f"{count} arms, 2 to {LARGEST_ARM_COUNT} are taken",
-            f"write such as `{EXPERIMENT_KEYS['arms']}`",
-        )
+    if len(arms) != count or not arms:
+        return None
     if sum(shares) != 1:
         total = float(sum(shares) * 100)
         faults.add(
