@@ -147,8 +147,8 @@ def _scaling(result: dict[str, Any]) -> Iterator[str]:
         for name, one in result.items()
     ]
     yield (
-        "`answer` over buffers in memory, no sockets: answers per second. By processor time: what the threads\n"
-        "would give if nothing else ran on the machine."
+        "`answer` over buffers in memory, no sockets: answers per second. By processor time: what the\n"
+        "threads would give if nothing else ran on the machine."
     )
     yield table(["by", "one thread", "two threads", "ratio"], rows)
 
