@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from steer.decide.health import HealthBook, changes, judge, same_choices
 from steer.model.deployment import Drain
 from steer.model.service import HealthSettings
-from steer.model.status import Observation, PopState
+from steer.model.status import Load, Observation, PopState, StatusReport
 from tests.decide.health_world import SETTINGS, START_S, UP, World, make_service, says
 
 NINE = "abcdefghi"
@@ -153,6 +153,49 @@ def test_capacity_counts_by_load_max_where_all_report_it() -> None:
         assert world.states() == expected, silent
 
 
+def by_capacity(**most: float) -> dict[str, Any]:
+    """Answers that POPs are up, each with its load.max."""
+    return {pop: StatusReport("up", Load(5.0, value, value)) for pop, value in most.items()}
+
+
+def test_one_big_pop_alone_is_believed_whatever_its_capacity() -> None:
+    full = by_capacity(a=10, b=10, c=100, d=200)
+    world = World(make_service("abcd"))
+    world.step(full)
+    for silent in ("a", "ad"):
+        for _ in range(SETTINGS.fall + 1):
+            world.step(full | dict.fromkeys(silent, REFUSED))
+    assert world.states() == "DUUD"
+
+
+def test_capacity_is_remembered_while_no_load_is_reported() -> None:
+    full = by_capacity(a=10, b=10, c=100, d=200)
+    world = World(make_service("abcd"))
+    world.step(full)
+    world.step()
+    for _ in range(SETTINGS.fall):
+        world.step(a=REFUSED, b=REFUSED)
+    assert world.states() == "DDUU"
+
+
+def test_exactly_max_removed_is_believed_though_floats_round() -> None:
+    pops = [f"p{number:02}" for number in range(100)]
+    world = World(make_service(pops, replace(SETTINGS, max_removed=0.29)))  # 0.29 * 100 < 29
+    for _ in range(SETTINGS.fall):
+        world.step(dict.fromkeys(pops[:29], REFUSED))
+    assert world.states() == "D" * 29 + "U" * 71
+
+
+def test_the_first_that_answers_is_up_where_no_other_is() -> None:
+    world = World(make_service("ab"))
+    world.step(b=says("down"))
+    for _ in range(SETTINGS.fall):
+        world.step(a=REFUSED, b=says("down"))
+    assert world.states() == "DD"
+    world.poll("a", UP)
+    assert world.states() == "UD"
+
+
 def test_alarms_rise_and_end() -> None:
     world = World(make_service("abc"))
     world.step()
@@ -212,6 +255,15 @@ def test_frozen_sequence_is_silence() -> None:
     for sequence in (8, 9, 10):
         world.step(a=says("up", 10.0, sequence=sequence))
     assert world.states() == "UUU"
+
+
+def test_frozen_is_noticed_though_the_clock_was_set_back() -> None:
+    world = World(make_service("abc"))
+    world.step(a=says("up", sequence=7))
+    world.now_s -= 86_400
+    for _ in range(int(SETTINGS.frozen_after_s / SETTINGS.interval_s) + SETTINGS.fall):
+        world.step(a=says("up", sequence=7))
+    assert world.states() == "DUU"
 
 
 def test_frozen_time_that_is_old_at_first_sight_is_never_believed() -> None:
@@ -277,6 +329,18 @@ def test_pop_without_status_url_counts_as_up() -> None:
     world = World(service)
     world.judge()
     assert world.states() == "U?"
+
+
+def test_pop_that_is_given_a_status_url_stays_up_until_judged() -> None:
+    service = make_service("ab")
+    with_urls = dict(service.pops)
+    service.pops["a"] = replace(service.pops["a"], status_url=None)
+    world = World(service)
+    world.judge()
+    world.service = replace(service, pops=with_urls)
+    for expected in "UUD":
+        world.step(a=REFUSED)
+        assert world.states() == expected + "U"
 
 
 def test_reload_forgets_and_begins_but_keeps_the_counts() -> None:
