@@ -1,5 +1,7 @@
 //! Snapshots: three parts, each proved when it is loaded, then walked without fear. Knows tables, not RFCs: no octet of
 //! a message is read or written here.
+#[cfg(any(test, feature = "builder"))]
+pub mod builder;
 mod choices;
 pub mod format;
 mod keys;
@@ -9,6 +11,8 @@ mod part;
 mod records;
 mod records_proof;
 mod shares;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
