@@ -120,5 +120,7 @@ def _has(service: Service, target: Target) -> bool:
 def _missing(target: Target, service: Service) -> tuple[str, str]:
     known = tuple(service.regions if target.kind == "region" else service.pops)
     word = "region" if target.kind == "region" else "POP"
-    lead = f"the {word}s are" if known else ""
-    return f"service `{service.name}` has no {word} `{target.name}`", suggestion(target.name, known, lead)
+    wrong = f"service `{service.name}` has no {word} `{target.name}`"
+    return wrong, suggestion(
+        target.name, known, f"the {word}s are"
+    ) if known else f"add the {word} to the service"

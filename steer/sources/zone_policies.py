@@ -253,11 +253,9 @@ def policy_of(policies: set[str] | Mapping[str, object]) -> Parser[str]:
     def parse(node: Node, faults: Faults) -> str | None:
         title = parse_name(node, faults)
         if title is not None and title not in policies:
-            faults.add(
-                node.at,
-                f"no policy `{title}` in this file",
-                suggestion(title, tuple(sorted(policies)), "the policies are"),
-            )
+            known = tuple(sorted(policies))
+            fix = suggestion(title, known, "the policies are") if known else "add it under `policies`"
+            faults.add(node.at, f"no policy `{title}` in this file", fix)
             return None
         return title
 
