@@ -1,6 +1,7 @@
 """What geodata says, as arrays: a partition of each family's address space, and the places it points to.
 
 Level 0: values only. `steer.sources.geodata` makes them, `steer.decide` reads them."""
+
 from dataclasses import dataclass
 from typing import Literal
 
@@ -43,9 +44,10 @@ class Networks:
 class Places:
     """What is known of each distinct place, one row each, shape (n,), n >= 0; no two rows are equal.
 
-    `latitude_deg` -90..90 and `longitude_deg` -180..180: both NaN where unknown. `accuracy_km`: radius, -1 unknown.
-    `country`: ISO 3166-1 alpha-2 ('<U2'); `continent`: AF AN AS EU NA OC SA ('<U2'); `subdivision`: ISO 3166-2
-    with the country ('US-CA', '<U6'); all upper case, '' where unknown. `city`: row of `city_names`, whose first is ''.
+    `latitude_deg` -90..90 and `longitude_deg` -180..180: both NaN where unknown. `accuracy_km`: radius, -1
+    unknown. `country`: ISO 3166-1 alpha-2 ('<U2'); `continent`: AF AN AS EU NA OC SA ('<U2');
+    `subdivision`: ISO 3166-2 with the country ('US-CA', '<U6'); all upper case, '' where unknown. `city`:
+    row of `city_names`, whose first is ''.
     """
 
     latitude_deg: NDArray[np.float64]
