@@ -1,0 +1,306 @@
+"""The command line. Each command is a few lines here; the work is done in `control` and `lab`.
+
+Exit codes: 0 all is well, 1 faults were found (each on stderr), 2 the command itself was wrong. An
+operator's fault never shows a traceback."""
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from steer import __version__
+from steer.control.break_glass import DEFAULT_REASON, Change, apply_change, drain_consequences, duration_s
+from steer.control.check import check
+from steer.control.client import ask_server, wait_for_server
+from steer.control.explain import explain, read_question
+from steer.control.explain_text import explanation_text
+from steer.control.inputs import read_inputs, read_overrides_in
+from steer.control.offline import load_offline, poll_once
+from steer.control.server import Options, serve
+from steer.dataplane.engine import EngineMissing
+from steer.errors import Refused
+from steer.lab.demo import order_running_demo, run_demo
+from steer.lab.demo_pops import DemoError
+from steer.model.deployment import Deployment
+from steer.sources.overrides_file import time_text
+from steer.telemetry.log_lines import start_logging
+
+OK, FAULTS, USAGE = 0, 1, 2
+INTERRUPTED = 130
+DEMO_DIRECTORY = Path("policies/demo")
+TAKE_UP_S = 3.0  # to see a change of overrides.yaml taken up by a running server
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    parser = make_parser()
+    given = parser.parse_args(arguments)
+    if not hasattr(given, "run"):
+        parser.print_help()
+        return USAGE
+    try:
+        code: int = given.run(given)
+    except Refused as refused:
+        for fault in refused.faults:
+            print(fault, file=sys.stderr)
+        return FAULTS
+    except (EngineMissing, DemoError) as fault:
+        print(f"steer: {fault}", file=sys.stderr)
+        return FAULTS
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # or the interpreter complains at its end
+        return FAULTS
+    return code
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of all commands."""
+    parser = argparse.ArgumentParser(
+        prog="steer",
+        description="Authoritative nameserver that steers a CDN's clients past bad anycast routing.",
+        epilog="A policy directory DIR holds steer.yaml and what it names. `steer demo` shows it all.",
+    )
+    parser.add_argument("--version", action="version", version=f"steer {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+
+    command = _add(commands, "serve", run_serve, "serve a policy directory; take up changes by itself")
+    command.add_argument("directory", type=Path, metavar="DIR")
+    command.add_argument("--verbose", action="store_true", help="log what helps to search for a fault")
+
+    command = _add(commands, "check", run_check, "read everything, run the policy's tests, print every fault")
+    command.add_argument("directory", type=Path, metavar="DIR")
+    command.add_argument("--json", action="store_true", help="print what was found as one JSON object")
+
+    command = _add(commands, "explain", run_explain, "say why a client gets its answer")
+    command.add_argument("directory", type=Path, metavar="DIR")
+    command.add_argument("name", metavar="NAME", help="such as www.cdn.example")
+    command.add_argument("type", metavar="TYPE", nargs="?", default="A", help="record type (default: A)")
+    command.add_argument(
+        "--client", default="", metavar="PREFIX", help="the client's prefix, such as 133.1.0.0/24"
+    )
+    command.add_argument("--resolver", default="", metavar="ADDR", help="who asks (default: 127.0.0.1)")
+    command.add_argument("--json", action="store_true", help="print everything as one JSON object")
+    command.add_argument("--offline", action="store_true", help="ask no running server, even if there is one")
+
+    command = _add(commands, "override", run_override, "break glass: force a target on a name, a zone or all")
+    command.add_argument("scope", nargs="?", metavar="SCOPE", help="a zone, a steered name in full, or `all`")
+    command.add_argument("target", nargs="?", metavar="TARGET", help="anycast, region:NAME or pop:NAME")
+    _add_break_glass(command, "take the override of SCOPE back")
+
+    command = _add(commands, "drain", run_drain, "send no new clients to a POP by DNS")
+    command.add_argument("pop", nargs="?", metavar="POP")
+    command.add_argument("--service", metavar="NAME", help="only in this service (default: in every one)")
+    _add_break_glass(command, "take the drain of POP back")
+
+    command = _add(commands, "demo", run_demo_command, "a whole CDN on loopback, to play with")
+    command.add_argument("order", nargs="*", metavar="ORDER", help="for a demo that runs already: `kill nrt`")
+    command.add_argument(
+        "--directory", "-d", type=Path, default=DEMO_DIRECTORY, metavar="DIR", help=_default_help
+    )
+    command.add_argument("--seed", type=int, metavar="N", help="make the POPs' loads repeatable")
+    return parser
+
+
+# --- commands ---
+
+
+def run_serve(given: argparse.Namespace) -> int:
+    """`steer serve`."""
+    level = logging.DEBUG if given.verbose else logging.INFO
+    start_logging(sys.stderr, journal="JOURNAL_STREAM" in os.environ, level=level)
+    asyncio.run(serve(given.directory.absolute()))
+    return OK
+
+
+def run_check(given: argparse.Namespace) -> int:
+    """`steer check`."""
+    found = asyncio.run(check(given.directory.absolute(), os.environ, _tell))
+    if given.json:
+        lists = {"faults": found.faults, "warnings": found.warnings, "summary": found.summary}
+        print(json.dumps({key: [str(each) for each in value] for key, value in lists.items()}, indent=2))
+        return FAULTS if found.faults else OK
+    for warning in found.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    for fault in found.faults:
+        print(fault, file=sys.stderr)
+    for line in found.summary:
+        print(line)
+    print(
+        f"{len(found.faults)} faults, {len(found.warnings)} warnings"
+        if found.faults or found.warnings
+        else "good"
+    )
+    return FAULTS if found.faults else OK
+
+
+def run_explain(given: argparse.Namespace) -> int:
+    """`steer explain`."""
+    question = read_question(given.name, given.type, given.client, given.resolver)
+    found = None if given.offline else asyncio.run(_explain_running(given))
+    if found is None:
+        found = explain(asyncio.run(_world(given.directory.absolute())), question)
+        found["text"] = explanation_text(found)
+    text = found.pop("text")
+    print(
+        json.dumps(found, indent=2, ensure_ascii=False) if given.json else text,
+        end="\n" if given.json else "",
+    )
+    return OK if found["agrees"] is not False else FAULTS
+
+
+def run_override(given: argparse.Namespace) -> int:
+    """`steer override`."""
+    deployment = read_inputs(given.directory.absolute()).deployment
+    if given.scope is None:
+        return _list_overrides(deployment)
+    if (given.target is None) != given.remove:
+        print("steer override: give SCOPE and TARGET, or SCOPE and --remove", file=sys.stderr)
+        return USAGE
+    scope = given.scope.lower().removesuffix(".")
+    change = Change(scope, given.target or "", None, None, given.remove, given.reason, _for_s(given))
+    return _change(deployment, change)
+
+
+def run_drain(given: argparse.Namespace) -> int:
+    """`steer drain`."""
+    deployment = read_inputs(given.directory.absolute()).deployment
+    if given.pop is None:
+        return _list_overrides(deployment)
+    change = Change("", "", given.pop, given.service, given.remove, given.reason, _for_s(given))
+    code = _change(deployment, change)
+    if code == OK and not given.remove:
+        for sentence in drain_consequences(deployment, given.pop, given.service):
+            print(sentence)
+    return code
+
+
+def run_demo_command(given: argparse.Namespace) -> int:
+    """`steer demo`."""
+    directory = given.directory.absolute()
+    if given.order:
+        print(asyncio.run(order_running_demo(directory, given.order)))
+        return OK
+    start_logging(sys.stderr, journal=False, level=logging.WARNING)
+
+    async def serve_demo(directory: Path, *, stop: asyncio.Event, ready: asyncio.Event) -> None:
+        def answers(running: Any) -> None:
+            print(running.runtime.form.why)
+            ready.set()
+
+        print("starting (the first time, a map is built: some seconds)", flush=True)
+        await serve(directory, Options(stop=stop, signals=False, ready=answers))
+
+    async def explain_demo(client: str) -> str:
+        deployment = (await asyncio.to_thread(read_inputs, directory)).deployment
+        zone = deployment.zones[0]
+        name = next((each.owner for each in zone.names if each.owner not in "@*"), "@")
+        full = zone.apex if name == "@" else f"{name}.{zone.apex}"
+        try:
+            found = await ask_server(deployment, "/v1/explain", {"name": full, "client": client})
+        except Refused as refused:
+            return str(refused)
+        return found["text"] if found else "the nameserver's API does not answer"
+
+    terminal = sys.stdin if sys.stdin.isatty() else None
+    demo = run_demo(
+        directory, serve_demo, out=sys.stdout, commands=terminal, explain=explain_demo, seed=given.seed
+    )
+    asyncio.run(demo)
+    return OK
+
+
+# --- helpers ---
+
+
+def _add(commands: Any, name: str, run: Any, summary: str) -> argparse.ArgumentParser:
+    command: argparse.ArgumentParser = commands.add_parser(
+        name, help=summary, description=summary[0].upper() + summary[1:] + "."
+    )
+    command.set_defaults(run=run)
+    return command
+
+
+_default_help = "policy directory (default: %(default)s)"
+
+
+def _add_break_glass(command: argparse.ArgumentParser, remove: str) -> None:
+    command.add_argument(
+        "--for", dest="duration", metavar="TIME", help="such as 30m (default: until taken back)"
+    )
+    command.add_argument(
+        "--reason", default=DEFAULT_REASON, metavar="TEXT", help="shown wherever this is shown"
+    )
+    command.add_argument("--remove", action="store_true", help=remove)
+    command.add_argument("--directory", "-d", type=Path, default=Path(), metavar="DIR", help=_default_help)
+    command.epilog = "Without arguments: list what is in force."
+
+
+def _for_s(given: argparse.Namespace) -> float | None:
+    return None if given.duration is None else duration_s(given.duration)
+
+
+def _change(deployment: Deployment, change: Change) -> int:
+    """Write the change, and say whether a running server took it up."""
+    apply_change(deployment.directory, deployment, change, time.time())
+    what = f"drain of {change.drain}" if change.drain is not None else f"override of {change.scope}"
+    print(f"{what} {'taken back' if change.back else 'written'} in {deployment.directory / 'overrides.yaml'}")
+    node = asyncio.run(wait_for_server(deployment, lambda state: _is_in(state, change), TAKE_UP_S))
+    print(f"taken up by {node}" if node else "no running server of this directory has taken it up yet")
+    return OK
+
+
+def _is_in(state: dict[str, Any], change: Change) -> bool:
+    if change.drain is not None:
+        found = any(
+            (line["pop"], line["service"]) == (change.drain, change.service)
+            for line in state["overrides"]["drains"]
+        )
+    else:
+        found = any(
+            line["scope"] == change.scope and (change.back or line["target"] == change.target)
+            for line in state["overrides"]["forced"]
+        )
+    return found != change.back
+
+
+def _list_overrides(deployment: Deployment) -> int:
+    overrides, _ = read_overrides_in(deployment.directory, deployment)
+    now_s = time.time()
+    lines = [(line.scope, f"answers {line.target}", line.reason, line.expires_s) for line in overrides.forced]
+    lines += [
+        (line.pop, f"drained in {line.service or 'every service'}", line.reason, line.expires_s)
+        for line in overrides.drains
+    ]
+    for what, how, reason, expires_s in lines:
+        until = "until taken back" if expires_s is None else f"until {time_text(expires_s)}"
+        print(f"{what} {how} {until}{' (expired)' if expires_s and expires_s <= now_s else ''}: {reason}")
+    if not lines:
+        print("nothing is overridden or drained")
+    return OK
+
+
+async def _explain_running(given: argparse.Namespace) -> dict[str, Any] | None:
+    try:
+        deployment = (await asyncio.to_thread(read_inputs, given.directory.absolute())).deployment
+    except Refused:
+        return None  # said with all its faults by what comes next
+    query = {"name": given.name, "type": given.type, "client": given.client, "resolver": given.resolver}
+    return await ask_server(deployment, "/v1/explain", query)
+
+
+async def _world(directory: Path) -> Any:
+    return await poll_once(await load_offline(directory, os.environ, _tell))
+
+
+def _tell(progress: str) -> None:
+    print(f"steer: map: {progress}", file=sys.stderr, flush=True)

@@ -1,0 +1,54 @@
+"""What the HTTP API asks, answered by the running server."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from steer.control.break_glass import apply_change, change_from_json
+from steer.control.explain import explain, read_question
+from steer.control.explain_text import explanation_text
+from steer.control.runtime import Runtime
+from steer.control.slow_clock import SlowClock
+from steer.control.state_report import overrides_json, state_json
+from steer.errors import Fault, Refused
+from steer.telemetry.metrics import Metrics
+
+
+class ServerBackend:
+    """The running server behind the API (see `steer.control.api.Backend`)."""
+
+    def __init__(self, runtime: Runtime, slow: SlowClock, wall_s: Callable[[], float]) -> None:
+        self._runtime, self._slow, self._wall_s = runtime, slow, wall_s
+
+    @property
+    def serving(self) -> bool:
+        """Whether queries are answered."""
+        return self._runtime.engine is not None
+
+    @property
+    def metrics(self) -> Metrics:
+        """What is exposed to Prometheus."""
+        return self._runtime.metrics
+
+    def state(self) -> dict[str, Any]:
+        """Everything of this moment."""
+        return state_json(self._runtime, self._wall_s())
+
+    async def explain(self, name: str, kind: str, client: str, resolver: str) -> dict[str, Any]:
+        """Why a client gets what it gets, from what serves now. Raises Refused."""
+        question = read_question(name, kind, client, resolver)
+        world = self._runtime.world(self._wall_s())
+        found = await asyncio.to_thread(explain, world, question)
+        return {**found, "text": explanation_text(found)}
+
+    async def change_overrides(self, change: Mapping[str, Any]) -> dict[str, Any]:
+        """Write the change into overrides.yaml and put it in force at once. Raises Refused."""
+        wanted = change_from_json(change)
+        serving = self._runtime.serving
+        if serving is None or serving.restored is not None:
+            fix = "mend the policy first, or edit overrides.yaml by hand"
+            raise Refused([Fault("body", 0, 0, "the policy directory is refused at the moment", fix)])
+        directory = self._runtime.directory
+        await asyncio.to_thread(apply_change, directory, serving.deployment, wanted, self._wall_s())
+        await self._slow.take_up_overrides()
+        return overrides_json(self._runtime.overrides)

@@ -1,0 +1,152 @@
+"""`steer check`: read everything, look for what is hardly meant, and run the policy's own tests on the
+engine."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import dns.name
+import dns.rdatatype
+import numpy as np
+
+from steer.control.explain import DEFAULT_RESOLVER, Question, World, ask
+from steer.control.offline import Offline, load_offline
+from steer.decide.lint import lint
+from steer.errors import Fault, Refused
+from steer.model.deployment import Overrides, Zone
+from steer.model.map import PlanTable
+from steer.model.policy import PolicyTest
+from steer.model.service import Target
+from steer.model.status import PopHealth, PopState
+
+SETS_MAX = 100_000  # answer sets that are counted one by one
+States = dict[tuple[str, str], PopHealth]
+
+log = logging.getLogger("steer.check")
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a check found. No fault: the deployment would serve. `summary`: one line a fact."""
+
+    faults: tuple[Fault, ...]
+    warnings: tuple[Fault, ...]
+    summary: tuple[str, ...]
+
+
+async def check(directory: Path, environment: Mapping[str, str], progress: Callable[[str], None]) -> Checked:
+    """Check a policy directory (an absolute path) whole; faults are found, not raised."""
+    try:
+        offline = await load_offline(directory, environment, progress)
+    except Refused as refused:
+        return Checked(refused.faults, (), ())
+    deployment = offline.serving.deployment
+    warnings = sorted({*offline.serving.inputs.warnings, *lint(deployment)})
+    faults = run_tests(offline)
+    names = sum(len(zone.names) for zone in deployment.zones)
+    tests = sum(len(zone.tests) for zone in deployment.zones)
+    pops = sum(len(service.pops) for service in deployment.services.values())
+    plans = offline.serving.map_file.plans
+    sets = count_answer_sets(plans)
+    summary = (
+        f"policy {deployment.policy_hash[:12]}",
+        f"{len(deployment.zones)} zones, {names} steered names, {pops} POPs",
+        f"{len(plans)} plans, {'more than ' if sets >= SETS_MAX else ''}{sets} answer sets of targets",
+        f"{tests - len(faults)} of {tests} tests hold ({offline.form.name} engine)",
+    )
+    return Checked(tuple(faults), tuple(warnings), summary)
+
+
+def run_tests(offline: Offline) -> list[Fault]:
+    """One fault for each of the policy's tests that does not hold: every POP is up but those that it says
+    are down."""
+    now_s = time.time()
+    snapshots: dict[frozenset[str], tuple[States, Any]] = {}
+    faults: list[Fault] = []
+    for zone in offline.serving.deployment.zones:
+        for test in zone.tests:
+            if test.down not in snapshots:
+                states = _states(offline, test.down, now_s)
+                snapshots[test.down] = states, offline.snapshot(states, Overrides(), now_s)
+            states, snapshot = snapshots[test.down]
+            serving = offline.serving
+            world = World(
+                serving.deployment,
+                serving.databases,
+                states,
+                (),
+                (),
+                snapshot,
+                offline.form.name,
+                now_s,
+                "a test",
+            )
+            faults += _run_test(world, zone, test)
+    return faults
+
+
+def count_answer_sets(plans: PlanTable) -> int:
+    """How many different sets of targets can be answered, over all states of the POPs; at most SETS_MAX.
+
+    Each set is one answer per name and type that would be signed beforehand (WIRE DNS-14)."""
+    found: set[tuple[int, tuple[int, ...]]] = set()
+    rows = np.unique(np.column_stack([plans.service, plans.count, plans.plan_targets]), axis=0)
+    for service, count, *row in rows.tolist():
+        targets = [target for target in row if target >= 0]
+        for size in range(1, min(count, len(targets)) + 1):
+            for chosen in combinations(targets, size):
+                found.add((service, chosen))
+                if len(found) >= SETS_MAX:
+                    return SETS_MAX
+    return len(found) + len(plans.services)  # and anycast, the last resort of each service
+
+
+def _states(offline: Offline, down: frozenset[str], now_s: float) -> States:
+    return {
+        (service.name, pop): PopHealth(
+            PopState.DOWN if pop in down else PopState.UP,
+            "the test says so" if pop in down else "up in tests",
+            now_s,
+            now_s,
+        )
+        for service in offline.serving.deployment.services.values()
+        for pop in service.pops
+    }
+
+
+def _run_test(world: World, zone: Zone, test: PolicyTest) -> Iterator[Fault]:
+    """A fault where A or AAAA is not what the test expects."""
+    name = next((each for each in zone.names if each.owner == test.owner), None)
+    if name is None:
+        return  # the reader has refused it already
+    owner = test.owner.replace("*", "any", 1)
+    full = zone.apex if owner == "@" else f"{owner}.{zone.apex}"
+    service = world.deployment.services[name.service]
+    kind, _, target = test.expect.partition(":")
+    due = service.addresses(Target(kind, target))  # type: ignore[arg-type]
+    resolver = test.resolver.network_address if test.resolver else ip_address(DEFAULT_RESOLVER)
+    for rdtype, addresses in ((dns.rdatatype.A, due.ipv4), (dns.rdatatype.AAAA, due.ipv6)):
+        if not addresses:
+            continue
+        question = Question(dns.name.from_text(full), rdtype, test.client, resolver)
+        given = [record["data"] for record in ask(world, question)["records"]]
+        if sorted(given) != sorted(map(str, addresses)):
+            known = {
+                str(each): str(target)
+                for target in service.targets()
+                for each in (*service.addresses(target).ipv4, *service.addresses(target).ipv6)
+            }
+            came = ", ".join(sorted({known.get(each, each) for each in given})) or "nothing"
+            client = test.client or test.resolver
+            down = f" with {', '.join(sorted(test.down))} down" if test.down else ""
+            wrong = f"test: `{test.owner}` for {client}{down} comes to {came}, not to {test.expect}"
+            why = f"steer explain {world.deployment.directory} {full} {rdtype.name} --client {client}"
+            fix = f"change the policy or the test; `{why}` says why"
+            where = test.location
+            yield Fault(where.file, where.line, where.column, wrong, fix)
+            return

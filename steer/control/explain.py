@@ -1,0 +1,231 @@
+"""Why one client gets its answer: the reasons from the map's own code, the answer from the engine itself.
+
+A real DNS packet, with the client's prefix as ECS, goes through the snapshot that serves. Where reasons and
+answer do not agree, that is a fault of ours, and the explanation says so instead of hiding it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+import dns.edns
+import dns.exception
+import dns.flags
+import dns.message
+import dns.name
+import dns.rcode
+import dns.rdataclass
+import dns.rdatatype
+
+from steer.control.assemble import full_name
+from steer.control.map_child import Databases
+from steer.dataplane.engine import Snapshot
+from steer.decide.client import Client, client_of, plain_source
+from steer.decide.reasons import explain_client
+from steer.errors import Fault, Refused
+from steer.model.deployment import Deployment, Drain, ForcedTarget, Zone
+from steer.model.place import Place
+from steer.model.policy import SteeredName
+from steer.model.service import Address, Prefix, Target
+from steer.model.status import PopHealth
+from steer.sources.geodata import GeodataReader
+
+DEFAULT_RESOLVER = "127.0.0.1"
+CNAMES_MAX = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked. `name`: absolute, lower case; `client`: None for a query without ECS."""
+
+    name: dns.name.Name
+    kind: dns.rdatatype.RdataType
+    client: Prefix | None
+    resolver: Address
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """All that an answer depends on at one moment. `origin`: where this comes from, in one sentence.
+    `databases`: None where they are not at hand."""
+
+    deployment: Deployment
+    databases: Databases | None
+    states: Mapping[tuple[str, str], PopHealth]
+    forced: Sequence[ForcedTarget]
+    drains: Sequence[Drain]
+    snapshot: Snapshot
+    engine: str
+    now_s: float
+    origin: str
+
+
+def read_question(name: str, kind: str, client: str, resolver: str) -> Question:
+    """The question that these texts ask; `client` and `resolver` may be empty. Raises Refused with every
+    fault."""
+    faults: list[Fault] = []
+    asked, rdtype, prefix, source = dns.name.root, dns.rdatatype.A, None, ip_address(DEFAULT_RESOLVER)
+    try:
+        asked = dns.name.from_text(name).canonicalize()
+    except (dns.exception.DNSException, UnicodeError):
+        faults.append(
+            Fault("name", 0, 0, f"{name!r} is not a domain name", "ask for such as www.cdn.example")
+        )
+    try:
+        rdtype = dns.rdatatype.from_text(kind)
+    except (dns.exception.DNSException, ValueError):
+        faults.append(Fault("type", 0, 0, f"{kind!r} is not a record type", "ask for A or AAAA"))
+    try:
+        prefix = ip_network(client, strict=False) if client else None
+    except ValueError:
+        faults.append(
+            Fault("client", 0, 0, f"{client!r} is not a prefix", "give such as 133.1.0.0/24 or 2001:db8::/48")
+        )
+    try:
+        source = plain_source(ip_address(resolver)) if resolver else source
+    except ValueError:
+        faults.append(Fault("resolver", 0, 0, f"{resolver!r} is not an address", "give such as 192.0.2.1"))
+    if faults:
+        raise Refused(faults)
+    return Question(asked, rdtype, prefix, source)
+
+
+def explain(world: World, question: Question) -> dict[str, Any]:
+    """The whole explanation as JSON values; `explanation_text` makes it readable."""
+    answer = ask(world, question)
+    found: dict[str, Any] = {
+        "question": {
+            "name": question.name.to_text(omit_final_dot=True),
+            "type": dns.rdatatype.to_text(question.kind),
+            "client": str(question.client) if question.client else None,
+            "resolver": str(question.resolver),
+        },
+        "origin": world.origin,
+        "engine": world.engine,
+        "policy_hash": world.deployment.policy_hash,
+        "answer": answer,
+        "place": None,
+        "override": None,
+        "drains": [asdict(drain) for drain in world.drains],
+        "reasons": None,
+        "agrees": None,
+    }
+    steered = _steered(world.deployment, _final_name(question.name, answer))
+    if steered is None:
+        return {
+            **found,
+            "sentence": f"no steered name is behind this: {answer['rcode']} from the zone's plain data",
+        }
+    zone, name = steered
+    client = client_of(world.deployment, question.client, question.resolver)
+    place, network = _place(world.databases, client)
+    reasons = explain_client(world.deployment, zone, name, client, question.resolver, place, world.states)
+    override = _override(world.forced, zone, name)
+    found["place"] = {**_plain(asdict(place)), "network": network, "databases": world.databases is not None}
+    found["reasons"] = asdict(reasons)
+    if override is not None:
+        found["override"] = {**asdict(override), "target": str(override.target)}
+        chosen: tuple[str, ...] = (str(override.target),)
+        sentence = f"the override of {override.scope} gives {override.target} to everyone: {override.reason}"
+    else:
+        chosen, sentence = reasons.chosen, reasons.sentence
+    return {**found, "sentence": sentence, "agrees": _agrees(world, name, question, chosen, answer)}
+
+
+def ask(world: World, question: Question) -> dict[str, Any]:
+    """Put the question to the engine as a packet; what comes back, decoded."""
+    options: list[dns.edns.Option] = []
+    if question.client is not None:
+        network = question.client
+        options.append(dns.edns.ECSOption(str(network.network_address), network.prefixlen))
+    query = dns.message.make_query(question.name, question.kind, use_edns=0, options=options)
+    reply = world.snapshot.answer(query.to_wire(), question.resolver.packed, True, int(world.now_s))
+    if reply is None:
+        return {"rcode": "none", "records": [], "scope": None, "authoritative": False}
+    message = dns.message.from_wire(reply)
+    records = [
+        {
+            "name": rrset.name.to_text(omit_final_dot=True),
+            "type": dns.rdatatype.to_text(rrset.rdtype),
+            "ttl_s": rrset.ttl,
+            "data": rdata.to_text(),
+        }
+        for rrset in message.answer
+        for rdata in rrset
+    ]
+    scope = next(
+        (option.scopelen for option in message.options if isinstance(option, dns.edns.ECSOption)), None
+    )
+    return {
+        "rcode": dns.rcode.to_text(message.rcode()),
+        "records": records,
+        "scope": scope,
+        "authoritative": bool(message.flags & dns.flags.AA),
+    }
+
+
+def _final_name(name: dns.name.Name, answer: Mapping[str, Any]) -> str:
+    """The name that the answer's CNAMEs end at, as text without the last dot."""
+    final = name.to_text(omit_final_dot=True).lower()
+    aliases = {
+        record["name"].lower(): record["data"].removesuffix(".").lower()
+        for record in answer["records"]
+        if record["type"] == "CNAME"
+    }
+    for _ in range(CNAMES_MAX):
+        final = aliases.get(final, final)
+    return final
+
+
+def _steered(deployment: Deployment, name: str) -> tuple[Zone, SteeredName] | None:
+    """The steered name that stands for `name`: itself, or the wildcard that covers it."""
+    known = {full_name(zone, each): (zone, each) for zone in deployment.zones for each in zone.names}
+    if name in known:
+        return known[name]
+    labels = name.split(".")
+    apexes = {zone.apex for zone in deployment.zones}
+    for cut in range(1, len(labels)):
+        wildcard = ".".join(("*", *labels[cut:]))
+        if wildcard in known:
+            return known[wildcard]
+        if ".".join(labels[cut:]) in apexes:
+            return None
+    return None
+
+
+def _place(databases: Databases | None, client: Client) -> tuple[Place, str | None]:
+    if databases is None or client.address is None:
+        return Place(), None
+    with GeodataReader(databases.city, databases.asn) as reader:
+        place = reader.look_up(client.address)
+    return place, str(place.network) if place.network else None
+
+
+def _override(forced: Sequence[ForcedTarget], zone: Zone, name: SteeredName) -> ForcedTarget | None:
+    """The break-glass line that beats this name's rules: the narrowest scope wins."""
+    by_scope = {line.scope: line for line in forced}
+    return by_scope.get(full_name(zone, name), by_scope.get(zone.apex, by_scope.get("all")))
+
+
+def _agrees(
+    world: World, name: SteeredName, question: Question, chosen: tuple[str, ...], answer: Mapping[str, Any]
+) -> bool | None:
+    """Whether the engine answered the chosen targets' addresses; None for a type that is not steered."""
+    if question.kind not in (dns.rdatatype.A, dns.rdatatype.AAAA) or answer["rcode"] != "NOERROR":
+        return None
+    given = [record["data"] for record in answer["records"] if record["type"] != "CNAME"]
+    if not given and any(record["type"] == "CNAME" for record in answer["records"]):
+        return None  # the alias alone, so that its target's own cache entry serves (ECS-12)
+    service = world.deployment.services[name.service]
+    due: list[str] = []
+    for text in chosen:
+        kind, _, target = text.partition(":")
+        addresses = service.addresses(Target(kind, target))  # type: ignore[arg-type]
+        due += [
+            str(each) for each in (addresses.ipv4 if question.kind == dns.rdatatype.A else addresses.ipv6)
+        ]
+    return sorted(due) == sorted(given) if due else None  # the other family's own candidate, or anycast
+
+
+def _plain(place: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in place.items() if key != "network"}

@@ -1,0 +1,86 @@
+"""An explanation as text for people: one block, widest facts first, the sentence that sums it up last."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+
+def explanation_text(found: Mapping[str, Any]) -> str:
+    """The readable form of what `steer.control.explain.explain` found."""
+    return "\n".join(_lines(found)) + "\n"
+
+
+def _lines(found: Mapping[str, Any]) -> Iterator[str]:
+    asked, answer = found["question"], found["answer"]
+    client = f"client {asked['client']}" if asked["client"] else "no client subnet"
+    yield f"{asked['name']} {asked['type']}, {client}, resolver {asked['resolver']}"
+    yield f"  from       {found['origin']} ({found['engine']} engine, policy {found['policy_hash'][:12]})"
+    reasons, place = found["reasons"], found["place"]
+    if reasons is not None:
+        yield f"  place      {_place(place)}"
+        yield f"  view       {reasons['view']}; {reasons['client']}"
+        arm = f", experiment {reasons['experiment']} arm {reasons['arm']}" if reasons["arm"] else ""
+        yield f"  policy     {reasons['policy']} of {reasons['zone']}, service {reasons['service']}{arm}"
+        for trial in reasons["rules"]:
+            yield f"  rule       {'->' if trial['matched'] else '  '} {trial['identity']}: {trial['why']}"
+        for share in reasons["shares"]:
+            yield f"  share      {share}"
+        yield from _candidates(reasons["candidates"])
+        for note in reasons["notes"]:
+            yield f"  note       {note}"
+    if found["override"] is not None:
+        line = found["override"]
+        yield f"  OVERRIDE   {line['scope']} answers {line['target']} whatever rules say: {line['reason']}"
+    for drain in found["drains"]:
+        where = f" in {drain['service']}" if drain["service"] else ""
+        yield f"  DRAINED    {drain['pop']}{where}: {drain['reason']}"
+    yield f"  answer     {answer['rcode']}{_scope(answer['scope'], asked['client'])}"
+    for record in answer["records"]:
+        yield f"             {record['name']} {record['ttl_s']} {record['type']} {record['data']}"
+    if found["agrees"] is False:
+        yield "  WARNING    the engine answered something else than these reasons come to: a bug of steer"
+    yield f"  so         {found['sentence']}"
+
+
+def _place(place: Mapping[str, Any]) -> str:
+    if not place["databases"]:
+        return "unknown: the databases are not at hand"
+    words = [place["city"], place["subdivision"], place["country"], place["continent"]]
+    where = ", ".join(word for word in words if word) or "unknown"
+    if place["latitude_deg"] is not None:
+        radius = f" within {place['accuracy_km']} km" if place["accuracy_km"] is not None else ""
+        where += f" ({place['latitude_deg']:.2f}, {place['longitude_deg']:.2f}{radius})"
+    if place["asn"]:
+        where += f", AS{place['asn']}"
+    return f"{where}, by network {place['network']}" if place["network"] else where
+
+
+def _candidates(candidates: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    if not candidates:
+        return
+    rows = [("", "target", "km", "ms", "state", "why")] + [
+        (
+            "=>" if each["won"] else "",
+            each["target"],
+            "" if each["distance_km"] is None else f"{each['distance_km']:.0f}",
+            "" if each["expected_rtt_ms"] is None else f"{each['expected_rtt_ms']:.0f}",
+            each["state"],
+            each["why"],
+        )
+        for each in candidates
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(5)]
+    for mark, target, away, rtt, state, why in rows:
+        yield (
+            f"  candidate  {mark:2} {target:{widths[1]}}  {away:>{widths[2]}}  {rtt:>{widths[3]}}  "
+            f"{state:{widths[4]}}  {why}"
+        )
+
+
+def _scope(scope: int | None, client: str | None) -> str:
+    if scope is None or client is None:
+        return ""
+    return f", scope /{scope}: " + (
+        "the same for every client"
+        if scope == 0
+        else "resolvers may reuse it for the clients inside that prefix"
+    )

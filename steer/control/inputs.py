@@ -1,0 +1,95 @@
+"""All that a policy directory and its databases say, read and proved at one moment.
+
+Everything here may take seconds: it is called off the event loop."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from steer.control.map_child import Databases
+from steer.errors import Fault, Refused
+from steer.model.deployment import Deployment, Overrides
+from steer.sources.deployment_files import read_deployment
+from steer.sources.geodata import check_database
+from steer.sources.geodata_default import default_databases
+from steer.sources.located_yaml import LARGEST_FILE_BYTES
+from steer.sources.overrides_file import FILE_NAME as OVERRIDES_NAME
+from steer.sources.overrides_file import parse_overrides
+from steer.sources.reading import read_bounded, why_unreadable
+
+READS_MAX = 3  # while files change under our hands
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """One reading of a policy directory. `contents`: the very bytes of every file read, for the store;
+    `warnings`: what is worth a look but no fault."""
+
+    deployment: Deployment
+    warnings: tuple[Fault, ...]
+    contents: Mapping[Path, bytes]
+
+    @property
+    def outside(self) -> tuple[Path, ...]:
+        """Files that the deployment names but whose bytes it does not hold."""
+        token = self.deployment.server.api_token_file
+        named = (*self.deployment.geodata.city, *self.deployment.geodata.asn, *((token,) if token else ()))
+        return tuple(path for path in named if path not in self.contents)
+
+
+def read_inputs(directory: Path) -> Inputs:
+    """Read and prove the policy directory (an absolute path). Raises Refused with every fault."""
+    for _ in range(READS_MAX):
+        deployment, warnings = read_deployment(directory)
+        contents = _contents(deployment)
+        if contents is not None:
+            return Inputs(deployment, warnings, contents)
+    fix = "write the files whole, then rename them into place"
+    raise Refused([Fault(str(directory), 0, 0, "the files change while they are being read", fix)])
+
+
+def find_databases(deployment: Deployment, cache: Path) -> Databases:
+    """The databases in use, each looked at. Raises Refused where one is unsound.
+
+    `cache`: where the packaged databases are unpacked at first use."""
+    city, asn = deployment.geodata.city, deployment.geodata.asn
+    if not city or not asn:
+        packaged_city, packaged_asn = default_databases(cache)
+        city, asn = city or (packaged_city,), asn or (packaged_asn,)
+    faults: list[Fault] = []
+    for kind, paths in (("city", city), ("asn", asn)):
+        for path in paths:
+            try:
+                check_database(path, "city" if kind == "city" else "asn")
+            except Refused as refused:
+                faults += refused.faults
+    if faults:
+        raise Refused(faults)
+    return Databases(city, asn)
+
+
+def read_overrides_in(directory: Path, deployment: Deployment) -> tuple[Overrides, bytes]:
+    """The break-glass lines beside a policy, and the file's bytes (none where there is no file). Raises
+    Refused."""
+    path = directory / OVERRIDES_NAME
+    try:
+        data = read_bounded(path, LARGEST_FILE_BYTES)
+    except FileNotFoundError:
+        return Overrides(), b""
+    except OSError as error:
+        raise Refused([Fault(str(path), 0, 0, *why_unreadable(path, error))]) from error
+    return parse_overrides(data, str(path), deployment), data
+
+
+def _contents(deployment: Deployment) -> dict[Path, bytes] | None:
+    """The bytes that were read, read again; None where a file is not the same any more."""
+    contents = {}
+    for path, sha256 in deployment.files.items():
+        try:
+            contents[path] = path.read_bytes()
+        except OSError:
+            return None
+        if hashlib.sha256(contents[path]).hexdigest() != sha256:
+            return None
+    return contents

@@ -1,0 +1,101 @@
+"""From a policy directory, or from the store, to a deployment that is ready to serve."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+from steer.control.inputs import Inputs, find_databases, read_inputs
+from steer.control.map_child import Databases, MapFile, ensure_map, stored_map
+from steer.control.runtime import Serving, prepare
+from steer.dataplane.engine import EngineForm
+from steer.errors import Refused
+from steer.publish.store import Store, StoredDeployment
+from steer.telemetry.counters import Registry
+
+P = ParamSpec("P")
+T = TypeVar("T")
+log = logging.getLogger("steer.control")
+
+
+@dataclass(slots=True)
+class Loader:
+    """Reads, maps and proves deployments, one at a time, off the event loop.
+
+    One thread does all of it, so that a load which was given up and one that takes its place never meet.
+    `cache`: where packaged databases are unpacked."""
+
+    form: EngineForm
+    registry: Registry
+    store: Store
+    cache: Path
+    _worker: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "steer-load"))
+
+    async def read(self, directory: Path) -> Inputs:
+        """Read and prove a policy directory. Raises Refused."""
+        return await self._in_worker(read_inputs, directory)
+
+    async def databases(self, inputs: Inputs) -> Databases:
+        """Find and look at its databases. Raises Refused."""
+        return await self._in_worker(find_databases, inputs.deployment, self.cache)
+
+    async def map(self, inputs: Inputs, databases: Databases, progress: Callable[[str], None]) -> MapFile:
+        """Its map, from the cache or built by a child; `progress` is called only in the latter case.
+
+        Raises Refused or MapBuildError."""
+        return await ensure_map(inputs.deployment, databases, self.store.maps, progress)
+
+    async def prepare(self, inputs: Inputs, databases: Databases, map_file: MapFile) -> Serving:
+        """Prove it for the engine."""
+        return await self._in_worker(prepare, self.form, inputs, databases, map_file, self.registry)
+
+    async def save(self, serving: Serving, now_s: float) -> None:
+        """Keep it as the last good one, and remove the maps that nothing needs any more. Raises OSError."""
+        await self._in_worker(self._save, serving, now_s)
+
+    async def stored(self) -> Serving | None:
+        """The newest deployment in the store that can serve, from its copies and its map alone."""
+        return await self._in_worker(self._stored)
+
+    def close(self) -> None:
+        """Take no more work; what is under way ends by itself."""
+        self._worker.shutdown(wait=False, cancel_futures=True)
+
+    def _save(self, serving: Serving, now_s: float) -> None:
+        deployment, identity = serving.deployment, serving.map_file.identity
+        inputs = serving.inputs
+        self.store.save_deployment(
+            deployment.directory, inputs.contents, inputs.outside, deployment.policy_hash, identity, now_s
+        )
+        for name in self.store.remove_unused_maps([identity]):
+            log.info("removed the unused map %s", name)
+
+    def _stored(self) -> Serving | None:
+        current = self.store.current()
+        candidates = [current] if current else []
+        candidates += [stored for stored in self.store.history() if stored != current]
+        return next((serving for stored in candidates if (serving := self._restore(stored))), None)
+
+    def _restore(self, stored: StoredDeployment) -> Serving | None:
+        map_file = stored_map(self.store.maps, stored.map_identity)
+        if map_file is None:
+            return None
+        try:
+            inputs = read_inputs(self.store.restore(stored))
+            databases = None
+            try:
+                databases = find_databases(inputs.deployment, self.cache)
+            except Refused:
+                log.warning("the databases of the last good deployment are gone; it serves without them")
+            serving = prepare(self.form, inputs, databases, map_file, self.registry)
+        except (Refused, ValueError, OSError) as error:
+            log.warning("deployment %d of the store cannot serve: %s", stored.number, error)
+            return None
+        return replace(serving, restored=stored.number)
+
+    async def _in_worker(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._worker, lambda: work(*args, **kwargs))

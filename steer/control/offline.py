@@ -1,0 +1,100 @@
+"""A policy directory brought to the point of answering, without a server: for `check` and `explain`."""
+
+import asyncio
+import os
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from steer.control.directories import cache_directory, state_directory
+from steer.control.explain import World
+from steer.control.inputs import Inputs, find_databases, read_inputs, read_overrides_in
+from steer.control.map_child import Databases, MapBuildError, ensure_map
+from steer.control.runtime import Serving, prepare
+from steer.control.slow_clock import build_fault
+from steer.dataplane.engine import EngineForm, load_engine
+from steer.decide.health import HealthBook, judge
+from steer.errors import Refused
+from steer.model.deployment import Overrides
+from steer.model.status import PopHealth
+from steer.sources.status_poll import StatusPoller, poll_targets
+from steer.telemetry.counters import Registry
+
+POLL_S_MAX = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Offline:
+    """A deployment that could serve."""
+
+    form: EngineForm
+    serving: Serving
+    overrides: Overrides
+
+    def snapshot(
+        self, states: Mapping[tuple[str, str], PopHealth], overrides: Overrides, now_s: float
+    ) -> Any:
+        """What would be answered under these states."""
+        choices = self.form.Choices(self.serving.maker.choices(states, overrides, now_s))
+        return self.form.Snapshot(self.serving.records, self.serving.map, choices)
+
+
+async def load_offline(
+    directory: Path, environment: Mapping[str, str], progress: Callable[[str], None]
+) -> Offline:
+    """Read, map and prove the policy directory (absolute). Raises Refused with every fault."""
+    form = load_engine(environment=environment)
+    inputs = await asyncio.to_thread(read_inputs, directory)
+    overrides, _ = await asyncio.to_thread(read_overrides_in, directory, inputs.deployment)
+    cache = cache_directory(environment)
+    databases = await asyncio.to_thread(find_databases, inputs.deployment, cache)
+    serving = await _serving(form, inputs, databases, _maps(inputs, environment), progress)
+    return Offline(form, serving, overrides)
+
+
+async def poll_once(offline: Offline) -> World:
+    """The world of this moment: every POP polled once, the break-glass lines in force."""
+    deployment = offline.serving.deployment
+    poller = StatusPoller(poll_targets(deployment.services), chance=random.Random())  # noqa: S311 (jitter)
+    await poller.start()
+    try:
+        await poller.first_round(POLL_S_MAX)
+        observations = poller.take()
+    finally:
+        await poller.stop()
+    now_s = time.time()
+    book = judge(HealthBook(), observations, now_s, deployment.services, offline.overrides.drains)
+    states = {key: record.health for key, record in book.records.items()}
+    forced = [each for each in offline.overrides.forced if each.expires_s is None or each.expires_s > now_s]
+    drains = [each for each in offline.overrides.drains if each.expires_s is None or each.expires_s > now_s]
+    return World(
+        deployment,
+        offline.serving.databases,
+        states,
+        forced,
+        drains,
+        offline.snapshot(states, offline.overrides, now_s),
+        offline.form.name,
+        now_s,
+        f"the files in {deployment.directory}, no server was asked; POPs polled once just now",
+    )
+
+
+async def _serving(
+    form: EngineForm, inputs: Inputs, databases: Databases, maps: Path, progress: Callable[[str], None]
+) -> Serving:
+    try:
+        map_file = await ensure_map(inputs.deployment, databases, maps, progress)
+    except MapBuildError as error:
+        raise Refused([build_fault(inputs.deployment.directory, error)]) from error
+    return await asyncio.to_thread(prepare, form, inputs, databases, map_file, Registry())
+
+
+def _maps(inputs: Inputs, environment: Mapping[str, str]) -> Path:
+    """The server's map cache where we may use it, so that a map is built once; else the user's own."""
+    deployment = inputs.deployment
+    shared = state_directory(deployment.directory, deployment.server, environment) / "maps"
+    return shared if os.access(shared, os.W_OK) else cache_directory(environment) / "maps"

@@ -1,0 +1,266 @@
+"""What a running server knows and does at each moment: the fast clock's work, without the clock.
+
+Everything here runs on one event loop and takes milliseconds; files, sockets and waiting are for the
+clocks."""
+
+import hashlib
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from steer import __version__
+from steer.control.assemble import ChoiceMaker, assemble_records
+from steer.control.explain import World
+from steer.control.inputs import Inputs
+from steer.control.map_child import Databases, MapFile
+from steer.dataplane.engine import Engine, EngineForm
+from steer.decide.health import HealthBook, changes, judge, same_choices
+from steer.errors import Fault, Refused
+from steer.model.deployment import Deployment, Drain, ForcedTarget, Overrides
+from steer.model.service import Service
+from steer.model.status import Observation
+from steer.telemetry.counters import Registry
+from steer.telemetry.metrics import Metrics, Readings
+
+log = logging.getLogger("steer.control")
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """One deployment, proved and ready to serve: its inputs, its map, and both as the engine's parts.
+
+    `databases`: for look-ups; None where they are not at hand. `restored`: the store's number of it where
+    it came from there, since what the policy directory says cannot serve, or not yet."""
+
+    inputs: Inputs
+    databases: Databases | None
+    map_file: MapFile
+    maker: ChoiceMaker
+    records: Any
+    map: Any
+    restored: int | None = None
+
+    @property
+    def deployment(self) -> Deployment:
+        """The deployment that serves."""
+        return self.inputs.deployment
+
+
+def prepare(
+    form: EngineForm, inputs: Inputs, databases: Databases | None, map_file: MapFile, registry: Registry
+) -> Serving:
+    """Prove a deployment's records and map for the engine. Not on the event loop: it may take a second."""
+    maker = ChoiceMaker.of(map_file.plans, inputs.deployment, map_file.identity, registry)
+    records = form.Records(assemble_records(inputs.deployment, registry))
+    return Serving(inputs, databases, map_file, maker, records, form.Map(str(map_file.path)))
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """An input that was refused and waits to be mended. `what`: policy, geodata, map or overrides."""
+
+    what: str
+    since_s: float
+    faults: tuple[Fault, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """A deployment on its way in."""
+
+    what: str
+    since_s: float
+    progress: str
+
+
+@dataclass(slots=True)
+class Swaps:
+    """How often the choices were replaced, and how long the last time took (milliseconds)."""
+
+    count: int = 0
+    last_ms: float = 0.0
+
+
+class Runtime:
+    """One server's present. `serving` is None until the first deployment is taken."""
+
+    def __init__(self, directory: Path, form: EngineForm, started_s: float) -> None:
+        self.directory = directory
+        self.form = form
+        self.started_s = self.serving_since_s = started_s
+        self.registry = Registry()
+        self.metrics = Metrics(self.readings)
+        self.serving: Serving | None = None
+        self.engine: Engine | None = None
+        self.listen: tuple[str, ...] = ()
+        self.snapshot: Any = None
+        self.overrides = Overrides()
+        self.book = HealthBook()
+        self.pending: dict[str, Pending] = {}
+        self.build: Build | None = None
+        self.swaps = Swaps()
+        self._coming: dict[str, Service] = {}
+        self._published: tuple[ForcedTarget, ...] | None = None  # None: publish at the next chance
+
+    # --- the fast clock's work ---
+
+    def observe(self, observations: Sequence[Observation], now_s: float) -> None:
+        """Judge the POPs anew and, where that changes answers, publish: from poll to answer in one step."""
+        begun = time.perf_counter()
+        for seen in observations:
+            outcome = seen.report.status if seen.report else "silent"
+            self.metrics.polls.labels(seen.service, seen.pop, outcome).inc()
+            self.metrics.poll_seconds.observe(seen.duration_ms / 1000)
+        book = judge(self.book, observations, now_s, self.judged_services, self.overrides.drains)
+        for line in changes(self.book, book):
+            log.info("%s", line)
+        same = same_choices(self.book, book)
+        self.book = book
+        if not same or self._published != self.forced_now(now_s):
+            self.publish(now_s, begun)
+
+    def publish(self, now_s: float, begun: float | None = None) -> None:
+        """Make the choices of this moment and swap them in."""
+        if self.serving is None:
+            return
+        begun = time.perf_counter() if begun is None else begun
+        self._published = None  # should anything below fail, the next tick tries again
+        states = {key: record.health for key, record in self.book.records.items()}
+        choices = self.form.Choices(self.serving.maker.choices(states, self.overrides, now_s))
+        self.snapshot = self.form.Snapshot(self.serving.records, self.serving.map, choices)
+        if self.engine is not None:
+            self.engine.swap(self.snapshot)
+        self._published = self.forced_now(now_s)
+        took_s = time.perf_counter() - begun
+        self.swaps = Swaps(self.swaps.count + 1, took_s * 1000)
+        self.metrics.swap_seconds.observe(took_s)
+
+    def forced_now(self, now_s: float) -> tuple[ForcedTarget, ...]:
+        """The forced targets in force."""
+        return tuple(
+            each for each in self.overrides.forced if each.expires_s is None or each.expires_s > now_s
+        )
+
+    def drains_now(self, now_s: float) -> tuple[Drain, ...]:
+        """The operator's drains in force."""
+        return tuple(
+            each for each in self.overrides.drains if each.expires_s is None or each.expires_s > now_s
+        )
+
+    # --- the slow clock's work ---
+
+    @property
+    def judged_services(self) -> dict[str, Service]:
+        """The services whose POPs are judged: those that serve, and those about to."""
+        services = dict(self.serving.deployment.services) if self.serving else {}
+        for name, service in self._coming.items():
+            pops = {**services[name].pops, **service.pops} if name in services else service.pops
+            services[name] = replace(service, pops=dict(sorted(pops.items())))
+        return services
+
+    def expect(self, services: dict[str, Service]) -> None:
+        """Judge these too from now on, so that a deployment finds its POPs known when it is taken."""
+        self._coming = services
+
+    def take(self, serving: Serving, now_s: float) -> None:
+        """Serve this deployment from now on, by one swap."""
+        self.serving, self._coming = serving, {}
+        self.serving_since_s = now_s
+        self.book = judge(self.book, (), now_s, self.judged_services, self.overrides.drains)
+        self.publish(now_s)
+
+    def set_overrides(self, overrides: Overrides, now_s: float) -> None:
+        """Put these break-glass lines in force, at once."""
+        for line in sorted({*overrides.forced} - {*self.overrides.forced}, key=lambda each: each.scope):
+            log.warning("override in force: %s answers %s: %s", line.scope, line.target, line.reason)
+        for line in sorted({*self.overrides.forced} - {*overrides.forced}, key=lambda each: each.scope):
+            log.warning("override taken back: %s no longer answers %s", line.scope, line.target)
+        self.overrides = overrides
+        self.observe((), now_s)
+
+    def refuse(self, what: str, faults: Sequence[Fault], now_s: float) -> None:
+        """Keep serving, and show everywhere why a new input was not taken up."""
+        self.pending[what] = Pending(what, now_s, tuple(faults))
+        log.error("the new %s is refused, the last good one goes on serving:", what)
+        for fault in faults:
+            log.error("%s", fault)
+
+    # --- what is told ---
+
+    def world(self, now_s: float) -> World:
+        """All that answers depend on now, for `explain`. Raises Refused while nothing serves."""
+        serving = self.serving
+        if serving is None or self.snapshot is None:
+            raise Refused([Fault("server", 0, 0, "nothing serves yet", "ask again when /healthz says ok")])
+        states = {key: record.health for key, record in self.book.records.items()}
+        origin = f"the running server {serving.deployment.node.id}, directory {self.directory}"
+        if serving.restored is not None:
+            origin += f", last good deployment {serving.restored}"
+        return World(
+            serving.deployment,
+            serving.databases,
+            states,
+            self.forced_now(now_s),
+            self.drains_now(now_s),
+            self.snapshot,
+            self.form.name,
+            now_s,
+            origin,
+        )
+
+    def summary(self) -> str:
+        """What serves, in one line."""
+        if self.serving is None:
+            return "nothing serves yet"
+        zones = ", ".join(zone.apex for zone in self.serving.deployment.zones)
+        waits = f"; {' and '.join(sorted(self.pending))} refused, see the log" if self.pending else ""
+        listen = f" on {' '.join(self.listen)}" if self.listen else ""
+        return f"serving {zones}{listen}, policy {self.serving.deployment.policy_hash[:12]}{waits}"
+
+    def counters(self) -> dict[str, int]:
+        """The engine's counters by name, summed over its threads."""
+        return self.engine.counters() if self.engine is not None else {}
+
+    def labelled(self) -> list[tuple[tuple[str, ...], int]]:
+        """The labelled counters, in the order in which they were handed out."""
+        items = self.registry.items()
+        counts = (
+            self.engine.labelled([index for _, index in items])
+            if self.engine is not None
+            else [0] * len(items)
+        )
+        return [(labels, count) for (labels, _), count in zip(items, counts, strict=True)]
+
+    def hashes(self) -> dict[str, str]:
+        """What serves, by hash."""
+        if self.serving is None:
+            return {}
+        databases = " ".join(self.serving.map_file.databases.values())
+        return {
+            "policy": self.serving.deployment.policy_hash,
+            "map": self.serving.map_file.identity.hex(),
+            "geodata": hashlib.sha256(databases.encode()).hexdigest(),
+        }
+
+    def readings(self) -> Readings | None:
+        """Everything for the metrics; None until something serves."""
+        if self.serving is None:
+            return None
+        now_s = time.time()
+        return Readings(
+            now_s=now_s,
+            version=__version__,
+            engine=self.form.name,
+            node=self.serving.deployment.node.id,
+            counters=self.counters(),
+            labelled=self.labelled(),
+            pops={key: record.health for key, record in self.book.records.items()},
+            alarms=self.book.alarms,
+            hashes=self.hashes(),
+            overrides={"forced": len(self.forced_now(now_s)), "drains": len(self.drains_now(now_s))},
+            pending_faults=sum(len(each.faults) for each in self.pending.values()),
+            plans=len(self.serving.map_file.plans),
+        )

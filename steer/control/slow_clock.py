@@ -1,0 +1,244 @@
+"""The slow clock: take up new policies, geodata and overrides when their files change, and only if they are
+good.
+
+Looks at the files twice a second; what changed and is quiet again is read, proved and swapped in. What is
+bad is refused whole and shown, and the last good one goes on serving. A newer change ends the work on an
+older one."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from steer.control.inputs import Inputs, read_overrides_in
+from steer.control.loading import Loader
+from steer.control.map_child import Databases, MapBuildError, MapFile
+from steer.control.runtime import Build, Runtime, Serving
+from steer.control.sd_notify import ServiceManager
+from steer.control.watch import QuietWatch, Signatures, signatures
+from steer.errors import Fault, Refused
+from steer.sources.overrides_file import FILE_NAME as OVERRIDES_NAME
+from steer.sources.status_poll import StatusPoller, poll_targets
+
+LOOK_S = 0.5
+FIRST_ROUND_S_MAX = 5.0  # to hear of a new deployment's POPs before it serves
+
+log = logging.getLogger("steer.control")
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A deployment read, whose map is already being built (at start-up)."""
+
+    inputs: Inputs
+    databases: Databases
+    map: asyncio.Task[MapFile]
+
+
+@dataclass(slots=True)
+class SlowClock:
+    """Takes up changes until cancelled."""
+
+    runtime: Runtime
+    loader: Loader
+    poller: StatusPoller
+    manager: ServiceManager
+    wall_s: Callable[[], float]
+    reread: asyncio.Event = field(default_factory=asyncio.Event)  # set by SIGHUP: read everything again
+    _reload: asyncio.Task[None] | None = None
+    _beside: frozenset[Path] = frozenset()  # files of the reload under way
+
+    async def run(self, known: Signatures, started: Started | None = None) -> None:
+        """Go on with what was started; look, and take up what changed since `known`; until cancelled."""
+        watch = QuietWatch(known)
+        try:
+            if started is not None:
+                self._reload = asyncio.create_task(self._guard(started), name="reload")
+            elif self.runtime.serving is not None and self.runtime.serving.restored is None:
+                await self._save(self.runtime.serving)
+            while True:
+                await self._look(watch, await self._wait())
+        finally:
+            await self._end_reload()
+
+    @property
+    def overrides_path(self) -> Path:
+        """The break-glass lines that count: those beside the policy."""
+        return self.runtime.directory / OVERRIDES_NAME
+
+    def beside(self) -> frozenset[Path]:
+        """The files to watch besides those in the policy directory."""
+        serving = self.runtime.serving
+        found = {Path(fault.file) for each in self.runtime.pending.values() for fault in each.faults}
+        if serving is not None and serving.restored is None:
+            found |= files_of(serving.inputs, serving.databases)
+        return frozenset(path for path in found if path.is_absolute()) | self._beside
+
+    async def take_up_overrides(self) -> None:
+        """Read the break-glass lines, and put them in force at once if they are good."""
+        serving = self.runtime.serving
+        if serving is None:
+            return
+        try:
+            overrides, data = await asyncio.to_thread(
+                read_overrides_in, self.runtime.directory, serving.deployment
+            )
+        except Refused as refused:
+            self.runtime.metrics.reloads.labels("refused").inc()
+            self.runtime.refuse("overrides", refused.faults, self.wall_s())
+            return
+        self.runtime.pending.pop("overrides", None)
+        if overrides != self.runtime.overrides:
+            self.runtime.metrics.reloads.labels("done").inc()
+            self.runtime.set_overrides(overrides, self.wall_s())
+        try:
+            await asyncio.to_thread(self.loader.store.save_overrides, data)
+        except OSError as error:
+            self._tell_store_failure(error)
+
+    async def _look(self, watch: QuietWatch, forced: bool) -> None:
+        """One look at the files; what changed and is quiet is taken up."""
+        beside = self.beside()
+        seen = await asyncio.to_thread(signatures, self.runtime.directory, beside)
+        watch.adopt(seen, beside)
+        changed = watch.changed(seen)
+        if forced:
+            watch.take_up(seen)
+        if forced or changed - {self.overrides_path}:
+            await self._end_reload()
+            self._reload = asyncio.create_task(self._guard(None), name="reload")
+        elif changed:
+            await self.take_up_overrides()
+
+    # --- one reload ---
+
+    async def _guard(self, started: Started | None) -> None:
+        """One reload, whatever comes of it: the server goes on and says so."""
+        self.manager.reloading(time.monotonic_ns())
+        outcome = "refused"
+        try:
+            outcome = await self._take_up(started)
+        except Refused as refused:
+            self.runtime.refuse(kind_of_input(refused.faults), refused.faults, self.wall_s())
+        except MapBuildError as error:
+            self.runtime.refuse("map", [build_fault(self.runtime.directory, error)], self.wall_s())
+        except asyncio.CancelledError:
+            outcome = "superseded"
+            raise
+        except Exception:
+            log.exception(
+                "a reload failed by a fault of steer's own; the last good deployment goes on serving"
+            )
+        finally:
+            self.runtime.build, self._beside = None, frozenset()
+            self.runtime.metrics.reloads.labels(outcome).inc()
+            self.manager.ready(self.runtime.summary())
+
+    async def _take_up(self, started: Started | None) -> str:
+        """Read, prove, map and serve what the files say; returns what came of it: done or unchanged."""
+        begun = time.monotonic()
+        self._say("reading the policy")
+        inputs = started.inputs if started else await self.loader.read(self.runtime.directory)
+        databases = started.databases if started else await self.loader.databases(inputs)
+        self._beside = files_of(inputs, databases)
+        map_file = await (started.map if started else self.loader.map(inputs, databases, self._say))
+        self.runtime.metrics.build_seconds.observe(time.monotonic() - begun)
+        for what in ("policy", "geodata", "map"):
+            self.runtime.pending.pop(what, None)
+        serving = self.runtime.serving
+        if serving is not None and is_same(serving, inputs, map_file):
+            self.runtime.serving = replace(serving, inputs=inputs, databases=databases)
+            await self.take_up_overrides()
+            log.info("looked at the files again: nothing that serves has changed")
+            return "unchanged"
+        self._say("proving it for the engine")
+        new = await self.loader.prepare(inputs, databases, map_file)
+        await self._meet_pops(new)
+        self._take(new)
+        log.info("took up policy %s in %.2f s", inputs.deployment.policy_hash[:12], time.monotonic() - begun)
+        await self.take_up_overrides()
+        await self._save(new)
+        return "done"
+
+    async def _meet_pops(self, new: Serving) -> None:
+        """Hear of POPs that were not polled so far before anyone is sent to them, or not."""
+        services = new.deployment.services
+        self.runtime.expect(services)
+        self.poller.update(poll_targets(self.runtime.judged_services))
+        self._say("first polls of new POPs")
+        try:
+            longest_s = max((service.health.timeout_s for service in services.values()), default=0.0)
+            await self.poller.first_round(min(longest_s + LOOK_S, FIRST_ROUND_S_MAX))
+        except asyncio.CancelledError:
+            self.runtime.expect({})
+            self.poller.update(poll_targets(self.runtime.judged_services))
+            raise
+        self.runtime.observe(self.poller.take(), self.wall_s())
+
+    def _take(self, new: Serving) -> None:
+        before = self.runtime.serving
+        self.runtime.take(new, self.wall_s())
+        self.poller.update(poll_targets(self.runtime.judged_services))
+        for warning in new.inputs.warnings:
+            log.warning("%s", warning)
+        if before is not None and before.deployment.server != new.deployment.server:
+            log.warning("listen, api, threads, user and limits of steer.yaml change at the next start only")
+
+    def _say(self, progress: str) -> None:
+        now_s = self.runtime.build.since_s if self.runtime.build else self.wall_s()
+        self.runtime.build = Build("policy", now_s, progress)
+        log.info("reload: %s", progress)
+
+    async def _save(self, serving: Serving) -> None:
+        try:
+            await self.loader.save(serving, self.wall_s())
+        except OSError as error:
+            self._tell_store_failure(error)
+
+    def _tell_store_failure(self, error: OSError) -> None:
+        self.runtime.metrics.store_failures.inc()
+        log.error("could not be saved, so a restart would not find it: %s", error)
+
+    async def _end_reload(self) -> None:
+        if self._reload is not None:
+            self._reload.cancel()
+            await asyncio.gather(self._reload, return_exceptions=True)
+            self._reload = None
+
+    async def _wait(self) -> bool:
+        """Until the next look is due; True if someone asks for a reload first."""
+        try:
+            async with asyncio.timeout(LOOK_S):
+                await self.reread.wait()
+        except TimeoutError:
+            return False
+        self.reread.clear()
+        return True
+
+
+def kind_of_input(faults: Collection[Fault]) -> str:
+    """Which input was refused: geodata if every fault is in a database, else the policy."""
+    return "geodata" if all(fault.file.endswith((".mmdb", ".xz")) for fault in faults) else "policy"
+
+
+def build_fault(directory: Path, error: MapBuildError) -> Fault:
+    """A map that could not be built, as a fault to show."""
+    fix = "see the log above; SIGHUP tries again"
+    return Fault(str(directory), 0, 0, f"its map could not be built: {error}", fix)
+
+
+def files_of(inputs: Inputs, databases: Databases | None) -> frozenset[Path]:
+    """Every file that a deployment was made from."""
+    found = databases.city + databases.asn if databases else ()
+    return frozenset((*inputs.contents, *inputs.outside, *found))
+
+
+def is_same(serving: Serving, inputs: Inputs, map_file: MapFile) -> bool:
+    """Whether what serves is what the files say."""
+    return (
+        serving.restored is None
+        and serving.deployment.policy_hash == inputs.deployment.policy_hash
+        and serving.map_file.identity == map_file.identity
+    )

@@ -1,0 +1,218 @@
+"""What a server does before it answers: read, bind, give up root, and choose what can serve at once."""
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from steer.control.directories import cache_directory, state_directory
+from steer.control.inputs import Inputs, read_inputs
+from steer.control.loading import Loader
+from steer.control.map_child import MapBuildError
+from steer.control.privileges import drop_privileges, give_to
+from steer.control.runtime import Runtime, Serving
+from steer.control.slow_clock import Started, build_fault, kind_of_input
+from steer.dataplane.engine import Engine, EngineForm
+from steer.decide.health_disk import BadStates, from_json
+from steer.errors import Fault, Refused
+from steer.model.deployment import Overrides, ServerSettings
+from steer.publish.store import open_store
+from steer.sources.overrides_file import parse_overrides
+
+TOKEN_BYTES = (16, 1024)  # shortest and longest bearer token
+API_BACKLOG = 64
+
+log = logging.getLogger("steer.control")
+
+
+@dataclass(slots=True)
+class Start:
+    """What is known before anything is bound: the policy directory's inputs, or what the store restored."""
+
+    runtime: Runtime
+    loader: Loader
+    inputs: Inputs | None
+    restored: Serving | None = None
+
+    @property
+    def settings(self) -> ServerSettings:
+        """Where to listen, and as whom to run."""
+        inputs = self.inputs or (self.restored.inputs if self.restored else None)
+        assert inputs is not None, "read_start gives one of them"
+        return inputs.deployment.server
+
+    def close(self) -> None:
+        """Let another server take the store."""
+        self.loader.close()
+        self.loader.store.close()
+
+
+async def read_start(
+    directory: Path, form: EngineForm, environment: Mapping[str, str], wall_s: Callable[[], float]
+) -> Start:
+    """Read the policy directory, or where it is refused the last good deployment; the store is open
+    afterwards.
+
+    Raises Refused where there is neither."""
+    runtime = Runtime(directory, form, wall_s())
+    try:
+        inputs = await asyncio.to_thread(read_inputs, directory)
+    except Refused as refused:
+        state = state_directory(directory, None, environment)
+        if not state.is_dir():  # make no store for a misspelt directory
+            raise
+        start = _open(runtime, None, state, environment)
+        start.restored = await start.loader.stored()
+        if start.restored is None:
+            start.close()
+            raise
+        runtime.refuse("policy", refused.faults, wall_s())
+        if start.settings.user is not None:
+            give_to(start.settings.user, state)
+        return start
+    state = state_directory(directory, inputs.deployment.server, environment)
+    if inputs.deployment.server.user is not None:
+        give_to(inputs.deployment.server.user, state)
+    return _open(runtime, inputs, state, environment)
+
+
+@contextmanager
+def bound(form: EngineForm, settings: ServerSettings) -> Iterator[tuple[Engine, socket.socket | None, str]]:
+    """The engine bound to its addresses, the API's listener if any, and the API's token ('' if none), all
+    had while we may still be root; then the user. Closed at the end. Raises Refused."""
+    token = _read_token(settings.api_token_file)
+    listener = None
+    try:
+        listen = [(str(each.address), each.port) for each in settings.listen]
+        engine = form.Engine(
+            listen,
+            settings.threads,
+            tcp_idle_s=settings.tcp_idle_s,
+            tcp_connections=settings.tcp_connections,
+            tcp_per_prefix=settings.tcp_per_prefix,
+        )
+    except OSError as error:
+        raise Refused([_bind_fault("listen", " ".join(map(str, settings.listen)), error)]) from error
+    try:
+        if settings.api is not None:
+            family = socket.AF_INET6 if settings.api.address.version == 6 else socket.AF_INET
+            try:
+                address = (str(settings.api.address), settings.api.port)
+                listener = socket.create_server(address, family=family, backlog=API_BACKLOG)
+            except OSError as error:
+                raise Refused([_bind_fault("api", str(settings.api), error)]) from error
+        if settings.user is not None:
+            drop_privileges(settings.user)
+            log.info("running as %s", settings.user)
+        yield engine, listener, token
+    finally:
+        engine.stop()
+        if listener is not None:
+            listener.close()
+
+
+async def take_first(start: Start, tell: Callable[[str], None]) -> Started | None:
+    """Take what can serve at once: the policy's own map where it is in the cache, else the last good
+    deployment while that map is built (what goes on is returned), else wait for the build. Raises Refused.
+
+    `tell` hears of progress."""
+    runtime, loader = start.runtime, start.loader
+    _recall(start)
+    if start.inputs is None:
+        assert start.restored is not None
+        _take(start, start.restored)
+        return None
+    map_task = None
+    try:
+        databases = await loader.databases(start.inputs)
+        building = asyncio.Event()
+
+        def progress(text: str) -> None:
+            building.set()
+            tell(text)
+
+        map_task = asyncio.create_task(loader.map(start.inputs, databases, progress), name="first map")
+        begun = asyncio.create_task(building.wait())
+        await asyncio.wait((map_task, begun), return_when=asyncio.FIRST_COMPLETED)
+        begun.cancel()
+        if not map_task.done() and (restored := await loader.stored()) is not None:
+            log.info("serving deployment %d of the store while the new map is built", restored.restored)
+            _take(start, restored)
+            return Started(start.inputs, databases, map_task)
+        _take(start, await loader.prepare(start.inputs, databases, await map_task))
+    except (Refused, MapBuildError) as error:
+        faults = error.faults if isinstance(error, Refused) else (build_fault(runtime.directory, error),)
+        restored = await loader.stored()
+        if restored is None:
+            raise Refused(faults) from error
+        runtime.refuse(kind_of_input(faults), faults, runtime.started_s)
+        _take(start, restored)
+    except asyncio.CancelledError:
+        if map_task is not None:
+            map_task.cancel()
+            await asyncio.gather(map_task, return_exceptions=True)
+        raise
+    return None
+
+
+def _open(runtime: Runtime, inputs: Inputs | None, state: Path, environment: Mapping[str, str]) -> Start:
+    store = open_store(state)
+    return Start(runtime, Loader(runtime.form, runtime.registry, store, cache_directory(environment)), inputs)
+
+
+def _recall(start: Start) -> None:
+    """The POPs' states as they were last saved; those that are too old become UNKNOWN when they are
+    judged."""
+    text = start.loader.store.states().decode(errors="replace")
+    if text:
+        try:
+            start.runtime.book = from_json(text)
+        except BadStates as error:
+            log.warning("the saved states are of no use: %s", error)
+
+
+def _take(start: Start, serving: Serving) -> None:
+    """Take a deployment, with the break-glass lines that were last in force until their file is read."""
+    data = start.loader.store.overrides()
+    if data:
+        try:
+            start.runtime.overrides = parse_overrides(data, "overrides of before", serving.deployment)
+        except Refused as refused:
+            log.warning("the overrides of before do not fit: %s", refused)
+            start.runtime.overrides = Overrides()
+    start.runtime.take(serving, start.runtime.started_s)
+    for warning in serving.inputs.warnings:
+        log.warning("%s", warning)
+
+
+def _read_token(path: Path | None) -> str:
+    """The bearer token; '' where no file is named. Raises Refused for an unusable one."""
+    if path is None:
+        return ""
+    fix = (
+        "write a long random word into it, such as `openssl rand -hex 32` gives, readable for its owner alone"
+    )
+    try:
+        token = path.read_text(encoding="ascii").strip()
+        shared = path.stat().st_mode & 0o077
+    except (OSError, UnicodeDecodeError) as error:
+        raise Refused([Fault(str(path), 0, 0, f"the API's token cannot be read: {error}", fix)]) from error
+    if not TOKEN_BYTES[0] <= len(token) <= TOKEN_BYTES[1] or not token.isprintable() or " " in token:
+        wrong = f"the API's token is not one word of {TOKEN_BYTES[0]} to {TOKEN_BYTES[1]} characters"
+        raise Refused([Fault(str(path), 1, 1, wrong, fix)])
+    if shared:
+        log.warning("%s: others than its owner can read the API's token; chmod 600 it", path)
+    return token
+
+
+def _bind_fault(key: str, addresses: str, error: OSError) -> Fault:
+    if isinstance(error, PermissionError):
+        fix = (
+            "ports below 1024 need root (with `user:` to give it up) or CAP_NET_BIND_SERVICE; or take another"
+        )
+    else:
+        fix = "stop what listens there already (ss -lnup), or give an address of this machine and a free port"
+    return Fault(f"{key} {addresses}", 0, 0, f"cannot be bound: {error.strerror or error}", fix)
