@@ -7,6 +7,8 @@ mod choose;
 mod compose;
 mod counters;
 mod resolve;
+#[cfg(test)]
+mod tests;
 
 pub use counters::{COUNTER_NAMES, Counter, Counters};
 

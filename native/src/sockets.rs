@@ -6,6 +6,8 @@ mod datagrams;
 mod engine;
 mod mapped;
 mod tcp;
+#[cfg(test)]
+mod tests;
 mod udp;
 
 pub use bind::BindError;

@@ -4,6 +4,8 @@ mod ecs;
 mod message;
 mod names;
 mod query;
+#[cfg(test)]
+mod tests;
 
 pub use ecs::{ClientAddress, Ecs, read_source};
 pub use message::{Full, Message, Outcome, Section, bare_reply};

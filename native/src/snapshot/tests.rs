@@ -181,22 +181,22 @@ fn a_frame_is_refused_at_each_fault() {
         data[at] = octet;
         part::Part::open(&data, PartKind::Choices, false).map(|part| part.span::<u32>(Section::Forced))
     };
-    assert!(table(64 + 4, 8).is_err_or(|span| span.is_err())); // items of 8 bytes run past the end
-    assert!(table(64 + 8, 64).is_err_or(|_| false), "inside the table");
-    assert!(table(64 + 8, 129).is_err_or(|_| false), "not aligned");
-    assert!(table(64 + 16, 200).is_err_or(|_| false), "past the end");
-    assert!(table(64 + 23, 0xff).is_err_or(|_| false), "overflows");
-    assert!(table(64, 99).is_err_or(|span| span.is_err()), "absent");
-    assert!(table(18, 0xff).is_err_or(|_| false), "table cut off");
+    assert!(table(64 + 4, 8).refused_or(|span| span.is_err())); // items of 8 bytes run past the end
+    assert!(table(64 + 8, 64).refused_or(|_| false), "inside the table");
+    assert!(table(64 + 8, 129).refused_or(|_| false), "not aligned");
+    assert!(table(64 + 16, 200).refused_or(|_| false), "past the end");
+    assert!(table(64 + 23, 0xff).refused_or(|_| false), "overflows");
+    assert!(table(64, 99).refused_or(|span| span.is_err()), "absent");
+    assert!(table(18, 0xff).refused_or(|_| false), "table cut off");
 }
 
 /// Whether a result is an error, or its value one by the caller's measure.
-trait IsErrOr<T> {
-    fn is_err_or(self, is_bad: impl FnOnce(&T) -> bool) -> bool;
+trait RefusedOr<T> {
+    fn refused_or(self, is_bad: impl FnOnce(&T) -> bool) -> bool;
 }
 
-impl<T, E> IsErrOr<T> for Result<T, E> {
-    fn is_err_or(self, is_bad: impl FnOnce(&T) -> bool) -> bool {
+impl<T, E> RefusedOr<T> for Result<T, E> {
+    fn refused_or(self, is_bad: impl FnOnce(&T) -> bool) -> bool {
         self.map_or(true, |value| is_bad(&value))
     }
 }
