@@ -298,7 +298,7 @@ def _explained(error: Exception, entry: str) -> tuple[str, str]:
         match = pattern.search(said)
         if match:
             return wrong.format(*(quoted(group) for group in match.groups())), fix
-    words = [word.upper() for word in entry.split()[:5]]
+    words = [word.upper() for word in entry.split()[0 if entry[0].isspace() else 1 :][:4]]  # not the owner
     known = next((word for word in words if word in _EXAMPLES), "")
     wrong = (
         f"unreadable {known} record: {said[:120].rstrip('.')}"
