@@ -112,7 +112,7 @@ def test_one_open_bracket_does_not_swallow_the_file() -> None:
             "`www.example` is outside the zone; end the name in `cdn.example`, or move it",
         ),
         ("a OPT \\# 0", "type OPT cannot stand in a zone; remove the line"),
-        ("a TYPE250 \\# 0", "type TSIG cannot stand in a zone; remove the line"),
+        ("a TYPE251 \\# 0", "type IXFR cannot stand in a zone; remove the line"),
         ("a TYPE0 \\# 0", "type TYPE0 cannot stand in a zone; remove the line"),
         (
             "a SOA a b 1 1 1 1 1",
@@ -156,14 +156,10 @@ def test_each_fault(line: str, fault: str) -> None:
 
 
 def test_what_is_missing_is_said_only_of_a_file_that_could_be_read() -> None:
-    assert (
-        faults_in("")
-        == [
-            "z: no NS record at `cdn.example`; add `@ 3600 NS ns1`, and an address for ns1",
-            "z: no SOA record at `cdn.example`; add `@ 3600 SOA ns1 hostmaster 1 7200 900 1209600 300`",
-        ]
-        or sorted(faults_in("")) == faults_in("")[::-1]
-    )
+    assert faults_in("") == [
+        "z: no SOA record at `cdn.example`; add `@ 3600 SOA ns1 hostmaster 1 7200 900 1209600 300`",
+        "z: no NS record at `cdn.example`; add `@ 3600 NS ns1`, and an address for ns1",
+    ]
     assert faults_in("@ 60 SOA ns1\n") == [
         (
             "z:1:1: unreadable SOA record: expecting an identifier; "
@@ -205,7 +201,8 @@ def test_a_steered_name_has_no_addresses_alias_or_cut_here() -> None:
     ]
     assert faults_in(HEAD + "sub NS foo.\n", {(b"www", b"sub", *APEX): at}) == [
         (
-            "zone.yaml:5:3: `www.sub.cdn.example` is steered but delegated by the NS records of `sub.cdn.example`; "
+            "zone.yaml:5:3: `www.sub.cdn.example` is steered but delegated by "
+            "the NS records of `sub.cdn.example`; "
             "remove the name here, or those records from the master file"
         )
     ]
