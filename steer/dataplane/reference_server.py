@@ -84,9 +84,9 @@ class Engine:
             raise
 
     def start(self, snapshot: ReferenceSnapshot) -> None:
-        """Answer from this snapshot; returns when the thread listens."""
+        """Answer from this snapshot; returns when the thread listens. OSError where it was started before."""
         if self._thread is not None:
-            raise RuntimeError("the engine runs already")
+            raise OSError("the engine was started before")
         self._snapshot = snapshot
         listening = threading.Event()
         self._thread = threading.Thread(
@@ -96,7 +96,9 @@ class Engine:
         listening.wait()
 
     def swap(self, snapshot: ReferenceSnapshot) -> None:
-        """Answer every query that comes from now on from this snapshot."""
+        """Answer every query that comes from now on from this snapshot. OSError where it does not serve."""
+        if self._thread is None:
+            raise OSError("the engine does not serve")
         self._snapshot = snapshot
 
     def stop(self) -> None:

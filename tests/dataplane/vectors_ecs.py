@@ -121,7 +121,7 @@ OPTION = (
     ),
     Vector(
         "ECS-9", "SOURCE 0: the resolver's address decides, SCOPE 0", query("www", "A", "0.0.0.0/0"),
-        Reply(answer=addresses(1), ecs="0.0.0.0/0/s0"), "ecs_queries answers_steered", labels(1), KNOWN_SOURCE,
+        Reply(answer=addresses(1), ecs="0.0.0.0/0/s0"), f"{SEEN} answers_steered", labels(1), KNOWN_SOURCE,
     ),
     Vector(
         "ECS-9", "SOURCE 0 of IPv6", query("www", "A", "::/0"),

@@ -18,28 +18,18 @@ from tests.dataplane.vectors import (
     refused,
 )
 
-STEERED = "answers_steered"
-NODATA = "answers_nodata"
-TEXT = ('text 3600 TXT "plain"',)
 TEXT_A = ("text 60 A 192.0.2.99",)
 BIG = tuple(f'big 3600 TXT "{"x" * 200}{number}"' for number in range(10))
 MANY = tuple(f"many 3600 MX {number} mx{number}" for number in range(1, 20))
 MANY_ADDRESSES = tuple(f"mx{number} 3600 A 192.0.2.{number}" for number in range(1, 20))
 FAT = tuple(f"fat 3600 NS ns{number}.fat" for number in range(1, 60))
 FAT_GLUE = tuple(f"ns{number}.fat 3600 A 192.0.2.{number}" for number in range(1, 60))
-CUT = ("cut 3600 NS ns.cut", "cut 3600 NS ns.else.test.")
-GLUE = ("ns.cut 3600 A 192.0.2.80", "ns.cut 3600 AAAA 2001:db8:80::1")
-CHAIN = tuple(f"c{number} 3600 CNAME c{number + 1}" for number in range(1, 9))
 HEADER = bytes.fromhex("1234 0100 0001 0000 0000 0000")
-ANY = 255
 A_RECORD = name_wire("a.") + bytes.fromhex("0001 0001 00000000 0004 c0000201")
 SOA_RECORD = b"\xc0\x0c" + bytes.fromhex("0006 0001 00000000 0016 00 00") + bytes(20)
-CHILD_SOA = "child 30 SOA ns.child hostmaster.child 1 3600 600 86400 30"
 BADVERS = Reply("BADVERS", aa=False)
 BARE_FORMERR = formerr(has_question=False)
 BARE_NOTIMP = Reply("NOTIMP", has_question=False)
-WWW = Reply(answer=("www 60 A 198.51.100.7",))
-WWW_LABELS = (101, 307, 407)
 
 
 def without_opt(reply: Reply) -> Reply:
