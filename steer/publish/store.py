@@ -29,7 +29,7 @@ from typing import Any
 from steer.errors import Fault, Refused
 
 KEPT_DEPLOYMENTS = 10
-SEAL = b"# steer sealed sha256:"  # a YAML comment too, so that a sealed overrides file stays readable
+SEAL = b"steer sealed sha256:"
 MAP_NAME = re.compile(r"^([0-9a-f]{32})\b")  # a map's file name starts with its identity
 SEALED_BYTES_MAX = 64 << 20
 
@@ -204,11 +204,6 @@ class Store:
     def overrides(self) -> bytes:
         """The overrides file last in force; empty if there is none or it is torn."""
         return self._read("overrides") or b""
-
-    @property
-    def overrides_path(self) -> Path:
-        """Where that file lies, to be read as an overrides file; whole only if `overrides()` is not empty."""
-        return self.directory / "overrides"
 
     def save_states(self, data: bytes) -> None:
         """Keep the POPs' states. The caller does this at most every 10 s: each costs an fsync."""
