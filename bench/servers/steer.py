@@ -25,7 +25,7 @@ def _configure(directory: Path, world: World, engine: str) -> list[str]:
 
 def serve_command(directory: Path, engine: str) -> list[str]:
     """`steer serve` of this environment; `engine`: native or reference."""
-    return ["env", f"STEER_ENGINE={engine}", sys.executable, "-m", "steer.cli", "serve", str(directory)]
+    return ["env", f"STEER_ENGINE={engine}", sys.executable, "-m", "steer", "serve", str(directory)]
 
 
 def _server(engine: str) -> Server:
