@@ -25,6 +25,17 @@ def form_named(name: str) -> EngineForm:
         pytest.skip(str(missing))
 
 
+def forms_at_hand() -> list[EngineForm]:
+    """The reference, then the native form where it is built; STEER_REQUIRE_NATIVE=1: it has to be."""
+    forms = [reference_form()]
+    try:
+        forms.append(load_engine(require_native=True, environment={}))
+    except EngineMissing:
+        if os.environ.get("STEER_REQUIRE_NATIVE") == "1":
+            raise
+    return forms
+
+
 @dataclass(frozen=True)
 class Subject:
     """One engine over one world. `engine` serves on `port` of 127.0.0.1."""
