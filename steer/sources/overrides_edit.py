@@ -107,8 +107,8 @@ def _patched(old: bytes, file: str, now: Overrides, wanted: Overrides) -> str | 
             return None
         assert isinstance(node, Sequence)
         removed = [item for item, value in zip(node.items, before, strict=True) if value not in after]
-        edits += [(item.at.line - 1, item.end_line, "") for item in removed]
-        last = node.items[-1].end_line
+        edits += [(item.at.line - 1, _last_line(item, lines), "") for item in removed]
+        last = _last_line(node.items[-1], lines)
         indent = lines[node.items[0].at.line - 1].partition("-")[0]
         edits.append((last, last, "".join(f"{indent}- {line}\n" for line in added)))
         if len(removed) == len(node.items) and not added:
@@ -135,6 +135,14 @@ def _is_one_item_a_line(node: Node, lines: list[str]) -> bool:
         and len({item.at.line for item in node.items}) == len(node.items)
         and not any(isinstance(item, Scalar) for item in node.items)
     )
+
+
+def _last_line(item: Node, lines: list[str]) -> int:
+    """The item's last line, from 1; a block scalar ends for YAML only where the next token starts."""
+    last = item.end_line
+    while last > item.at.line and (last > len(lines) or lines[last - 1].strip()[:1] in ("", "#")):
+        last -= 1
+    return last
 
 
 def _differs(text: str, file: str, deployment: Deployment, wanted: Overrides) -> bool:

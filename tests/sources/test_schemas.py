@@ -1,4 +1,4 @@
-"""The JSON Schemas for editors say what the readers say: same keys, same fixtures taken, wrong ones refused."""
+"""The JSON Schemas for editors say what the readers say: same keys, same files taken and refused."""
 
 import json
 import re
