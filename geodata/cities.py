@@ -20,7 +20,7 @@ RADIUS_SHARE = 0.9  # of a city's addresses lie within its accuracy radius
 
 @dataclass(frozen=True, slots=True)
 class Points:
-    """Places on the globe, shape (n,) each; `subdivision` is an ISO 3166-2 code or ''; `weight` addresses or people."""
+    """Places on the globe, shape (n,) each. `subdivision`: ISO code or ''; `weight`: addresses or people."""
 
     latitude_deg: NDArray[np.float64]
     longitude_deg: NDArray[np.float64]
@@ -40,7 +40,7 @@ class Points:
 
 
 def find_subdivisions(cities: Points, locations: Points) -> Points:
-    """The cities with the subdivisions that the locations around them have, the nearer and heavier the more."""
+    """The cities with the subdivisions of the locations around them, which vote by weight and nearness."""
     subdivision = np.zeros(cities.country.size, "<U6")
     for country in np.unique(cities.country):
         here = np.flatnonzero(locations.country == country)
@@ -62,7 +62,7 @@ def find_subdivisions(cities: Points, locations: Points) -> Points:
 
 
 def choose(cities: Points, count: int) -> NDArray[np.int64]:
-    """Rows of the `count` heaviest cities, and of the heaviest of each country and subdivision without one."""
+    """Rows of the `count` heaviest cities, and the heaviest of each country and subdivision without one."""
     order = np.argsort(-cities.weight, kind="stable")
     countries, subdivisions, chosen = set[str](), {""}, list[int]()
     for rank, row in enumerate(order.tolist()):

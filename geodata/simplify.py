@@ -15,7 +15,7 @@ EARTH_RADIUS_KM = 6371.0
 
 @dataclass(frozen=True, slots=True)
 class Prefixes:
-    """A partition in prefixes, sorted by start, shape (n,) each: start, length in bits, row of the place (-1: none)."""
+    """A partition in prefixes, sorted by start, shape (n,) each. `length` in bits, `place` a row or -1."""
 
     start: NDArray[np.uint64]
     length: NDArray[np.uint8]
@@ -34,7 +34,7 @@ class Budget:
 
 
 def split_into_prefixes(networks: Networks, bits: int) -> Prefixes:
-    """The fewest prefixes of at most `bits` bits that make up the partition; all its starts must be so aligned."""
+    """The fewest prefixes that make up the partition, whose starts are multiples of 2^(64 - bits)."""
     start = np.zeros(1, np.uint64)
     first, last = np.zeros(1, np.int64), np.array([networks.start.size - 1])
     leaves: list[tuple[NDArray[np.uint64], int, NDArray[np.int32]]] = []

@@ -3,63 +3,18 @@
 Names are compared with those of CLDR (English) and pycountry (local), in falling strictness; a name that
 could be two subdivisions gets no code."""
 
-import json
 import re
 import unicodedata
 from collections import defaultdict
-from pathlib import Path
-
-import pycountry
+from collections.abc import Iterable, Mapping
 
 # Words that say what kind of subdivision it is: dropped when the whole name finds nothing.
 KIND_WORDS = frozenset(
-    [
-        "of",
-        "the",
-        "and",
-        "oblast",
-        "kray",
-        "krai",
-        "republic",
-        "province",
-        "state",
-        "region",
-        "governorate",
-        "prefecture",
-        "district",
-        "county",
-        "department",
-        "municipality",
-        "city",
-        "free",
-        "hanseatic",
-        "federal",
-        "autonomous",
-        "territory",
-        "area",
-        "okrug",
-        "respublika",
-        "de",
-        "la",
-        "del",
-        "do",
-        "da",
-        "al",
-        "el",
-        "ad",
-        "capital",
-        "voivodeship",
-        "emirate",
-        "parish",
-        "canton",
-        "division",
-        "baladiyat",
-        "grad",
-        "hlavni",
-        "mesto",
-        "dc",
-        "fd",
-    ]
+    """
+    of the and de la del do da al el ad area autonomous baladiyat canton capital city county dc department
+    district division emirate fd federal free governorate grad hanseatic hlavni krai kray mesto municipality
+    oblast okrug parish prefecture province region republic respublika state territory voivodeship
+    """.split()  # noqa: SIM905
 )
 SHORTEST_PREFIX = 4
 
@@ -94,21 +49,20 @@ BY_HAND = {
 
 
 class SubdivisionCodes:
-    """Looks names up, by country. `cldr`: `en.json` of the npm package `cldr-subdivisions-full`."""
+    """Looks names up, by country."""
 
-    def __init__(self, cldr: Path) -> None:
-        valid = {subdivision.code for subdivision in pycountry.subdivisions}
-        self._top_level = {
-            subdivision.code for subdivision in pycountry.subdivisions if not subdivision.parent_code
-        }
+    def __init__(self, valid: Iterable[tuple[str, str, bool]], english: Mapping[str, str]) -> None:
+        """`valid`: each ISO code ('US-CA'), its local name, and whether it is of its country's top level.
+        `english`: ISO code to English name; codes that are not valid are left out."""
+        entries = list(valid)
+        self._top_level = {code for code, _, top_level in entries if top_level}
         self._by_words: dict[tuple[str, str], set[str]] = defaultdict(set)
         self._by_key: dict[tuple[str, str], set[str]] = defaultdict(set)
-        names = json.loads(cldr.read_text())["subdivisions"]["localeDisplayNames"]["subdivisions"]
-        pairs = [(f"{code[:2]}-{code[2:]}".upper(), name) for code, name in names.items()]
-        for subdivision in pycountry.subdivisions:
-            pairs += [(subdivision.code, part) for part in re.split(r"[\[\];/,(]", subdivision.name)]
+        pairs = [(code, english[code]) for code, _, _ in entries if code in english]
+        for code, name, _ in entries:
+            pairs += [(code, part) for part in re.split(r"[\[\];/,(]", name)]
         for code, name in pairs:
-            if code in valid and _words(name):
+            if _words(name):
                 self._by_words[code[:2], "".join(_words(name))].add(code)
                 self._by_key[code[:2], _key(name)].add(code)
 

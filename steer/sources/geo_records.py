@@ -78,7 +78,7 @@ def make_place(
     subdivision: object,
     city: object,
 ) -> PlaceRecord:
-    """A place from a database's values, each of any type; the continent is taken from the country where it lacks."""
+    """A place from a database's values, each of any type; a lacking continent is the country's."""
     latitude_deg, longitude_deg = _degrees(latitude, 90), _degrees(longitude, 180)
     if latitude_deg is None or longitude_deg is None:
         latitude_deg = longitude_deg = None

@@ -35,7 +35,7 @@ FITTING_DATABASES: dict[Kind, str] = {
 
 @dataclass(frozen=True, slots=True)
 class DatabaseInfo:
-    """What a database is, for status pages. `build_epoch_s`: Unix time of its making, 0 if it does not say."""
+    """What a database is, for status pages. `build_epoch_s`: Unix time of its making."""
 
     path: Path
     kind: Kind
@@ -82,11 +82,10 @@ class GeodataReader:
 
     def __init__(self, city: Sequence[Path], asn: Sequence[Path] = ()) -> None:
         """Look at the databases; raises Refused as `check_database`."""
-        self._files = ExitStack()
         with ExitStack() as opened:
             self._readers = {
-                kind: [(check_database(path, kind), opened.enter_context(_open_file(path))) for path in paths]
-                for kind, paths in (("city", city), ("asn", asn))
+                "city": _open_files("city", city, opened),
+                "asn": _open_files("asn", asn, opened),
             }
             self._files = opened.pop_all()
 
@@ -149,7 +148,7 @@ def _read_first(
 
 
 def decode_records(database: Database, networks: Networks, family: Family) -> Iterator[Record]:
-    """Each distinct record of the networks, decoded at one address that leads to it, in order of its index."""
+    """Each distinct record of the networks, decoded at one address that leads to it, by rising index."""
     records, first = np.unique(networks.record, return_index=True)
     for start in networks.start[first[records != NO_RECORD]].tolist():
         yield database.get(IPv4Address(start >> 32) if family == 4 else IPv6Address(start << 64))
@@ -158,7 +157,7 @@ def decode_records(database: Database, networks: Networks, family: Family) -> It
 def _join_rows(networks: Networks, rows: Iterable[Row], nothing: Row) -> tuple[Networks, list[Row]]:
     """The networks with equal rows made one, in order of first use, and rows that say nothing made none."""
     index: dict[Row, int] = {nothing: NO_RECORD}
-    renumbered = [index.setdefault(row, len(index) - 1) for row in rows]
+    renumbered: list[int] = [index.setdefault(row, len(index) - 1) for row in rows]
     place = np.array([*renumbered, NO_RECORD], np.int32)  # NO_RECORD, as an index, is the last
     record = place[networks.record]
     differs = np.ones(record.size, np.bool_)
@@ -206,12 +205,19 @@ def _place_by_geoip2(record: Record) -> PlaceRecord:
         return place_of(record)
 
 
-def _open_file(path: Path) -> maxminddb.Reader:
-    """A reader that reads the file itself at each look-up."""
-    try:
-        return maxminddb.open_database(path, maxminddb.MODE_FILE)
-    except LIBRARY_ERRORS as error:
-        raise refused(path, f"cannot be read ({error})", FETCH_AGAIN) from None
+def _open_files(
+    kind: Kind, paths: Sequence[Path], opened: ExitStack
+) -> list[tuple[DatabaseInfo, maxminddb.Reader]]:
+    """What each database is, and a reader that reads the file itself at each look-up."""
+    readers = []
+    for path in paths:
+        info = check_database(path, kind)
+        try:
+            reader = opened.enter_context(maxminddb.open_database(path, maxminddb.MODE_FILE))
+        except LIBRARY_ERRORS as error:
+            raise refused(path, f"cannot be read ({error})", FETCH_AGAIN) from None
+        readers.append((info, reader))
+    return readers
 
 
 def _check_kind(database: Database, kind: Kind) -> Schema:

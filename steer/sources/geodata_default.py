@@ -35,7 +35,7 @@ class Packed:
 
     @property
     def file_name(self) -> str:
-        """What the unpacked file is called: its checksum is in the name, so versions of steer never disagree."""
+        """The unpacked file: its checksum is in the name, so two versions of steer never disagree."""
         return f"{self.name}-{self.vintage}-{self.sha256[:16]}.mmdb"
 
 
@@ -99,7 +99,7 @@ def _is_sound(path: Path, entry: Packed) -> bool:
 
 
 def _unpack(source: Traversable, descriptor: int, size: int) -> str:
-    """Write what is packed to a descriptor, never more than `size` bytes and one block; returns its SHA-256."""
+    """Write what is packed to a descriptor, at most `size` bytes and one block; returns its SHA-256."""
     digest, written = hashlib.sha256(), 0
     try:
         with source.open("rb") as compressed, lzma.open(compressed) as content:
@@ -119,7 +119,7 @@ def _unpack(source: Traversable, descriptor: int, size: int) -> str:
 
 @contextmanager
 def _beside(target: Path) -> Iterator[tuple[Path, int]]:
-    """A new file in the target's directory and its descriptor; it is gone afterwards unless it was renamed."""
+    """A new file beside the target and its descriptor; gone afterwards unless it was renamed."""
     descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     try:
         os.fchmod(descriptor, 0o644)  # a server that drops its privileges later must read it too

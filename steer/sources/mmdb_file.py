@@ -75,7 +75,7 @@ class Database:
 
 @contextmanager
 def open_database(path: Path) -> Iterator[Database]:
-    """Copy a database into memory and prove its outline; raises Refused for anything but a whole MaxMind DB."""
+    """Copy a database into memory and prove its outline; raises Refused for all but a MaxMind DB."""
     copy = _copy_into_memory(path)
     try:
         reader = _open_reader(path, copy)

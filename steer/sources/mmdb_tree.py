@@ -144,7 +144,7 @@ def _follow_zeros(
     levels: int,
     skip: int | None,
 ) -> Values:
-    """The leaf values that `nodes` lead to when the next `levels` address bits are zero; each must end there."""
+    """The leaf values that `nodes` lead to when the next `levels` address bits are zero."""
     node_count = len(children)
     values = nodes.copy()
     open_ones = np.arange(values.size)
