@@ -178,7 +178,10 @@ class _Composer:
         elif isinstance(event, yaml.ScalarEvent):
             self._refuse_tag(event.tag, at)
             plain = event.style is None or event.style == ""
-            scalar = Scalar(event.value, plain, at, _line(event.end_mark))
+            end_line = _line(event.end_mark)
+            if event.style in ("|", ">") and _column(event.end_mark) == 1:
+                end_line -= 1  # a block scalar's mark stands behind its last line end
+            scalar = Scalar(event.value, plain, at, end_line)
             if event.anchor is not None:
                 self.anchors[event.anchor] = (scalar, 1)
             return self._place(scalar, 1)

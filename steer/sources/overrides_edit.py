@@ -26,11 +26,13 @@ _INDENT = "  "
 def set_forced(path: Path, deployment: Deployment, forced: ForcedTarget) -> Overrides:
     """Force a target, in place of any for the same scope. Raises Refused where file or line will not do."""
     whole = replace(forced, expires_s=_whole(forced.expires_s))
-    return _edit(
-        path,
-        deployment,
-        lambda now: replace(now, forced=(*(f for f in now.forced if f.scope != forced.scope), whole)),
-    )
+
+    def change(now: Overrides) -> Overrides:
+        if whole in now.forced:
+            return now
+        return replace(now, forced=(*(line for line in now.forced if line.scope != whole.scope), whole))
+
+    return _edit(path, deployment, change)
 
 
 def clear_forced(path: Path, deployment: Deployment, scope: str) -> Overrides:
@@ -42,13 +44,15 @@ def clear_forced(path: Path, deployment: Deployment, scope: str) -> Overrides:
 
 def set_drain(path: Path, deployment: Deployment, drain: Drain) -> Overrides:
     """Drain a POP, in place of any drain of the same POP and service. Raises Refused."""
-    key = (drain.pop, drain.service)
     whole = replace(drain, expires_s=_whole(drain.expires_s))
-    return _edit(
-        path,
-        deployment,
-        lambda now: replace(now, drains=(*(d for d in now.drains if (d.pop, d.service) != key), whole)),
-    )
+
+    def change(now: Overrides) -> Overrides:
+        if whole in now.drains:
+            return now
+        others = (line for line in now.drains if (line.pop, line.service) != (whole.pop, whole.service))
+        return replace(now, drains=(*others, whole))
+
+    return _edit(path, deployment, change)
 
 
 def clear_drain(path: Path, deployment: Deployment, pop: str, service: str | None) -> Overrides:

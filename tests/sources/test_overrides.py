@@ -80,7 +80,8 @@ def test_no_file_is_no_fault_and_a_strange_one_is(path: Path) -> None:
             [
                 (
                     "o:1:1: `overrides.yaml` is a list, not a mapping; write "
-                    '`{forced: [{scope: www.cdn.example, target: anycast, reason: "ticket 4711"}], drains: [{pop: fra, reason: "power works"}]}`'
+                    '`{forced: [{scope: www.cdn.example, target: anycast, reason: "ticket 4711"}], '
+                    'drains: [{pop: fra, reason: "power works"}]}`'
                 )
             ],
         ),
@@ -285,7 +286,8 @@ def test_any_run_of_edits_is_what_a_list_would_hold(
     forced, drains = {"auto.cdn.example": kept}, dict[tuple[str, str | None], Drain]()
     for line, sets in edits:
         if isinstance(line, ForcedTarget):
-            forced.pop(line.scope, None)
+            if not sets or forced.get(line.scope) != line:  # the same line again changes nothing
+                forced.pop(line.scope, None)
             if sets:
                 forced[line.scope] = line
                 set_forced(path, DEPLOYMENT, line)
@@ -293,7 +295,8 @@ def test_any_run_of_edits_is_what_a_list_would_hold(
                 clear_forced(path, DEPLOYMENT, line.scope)
             continue
         if sets:
-            drains.pop((line.pop, line.service), None)
+            if drains.get((line.pop, line.service)) != line:
+                drains.pop((line.pop, line.service), None)
             drains[line.pop, line.service] = line
             set_drain(path, DEPLOYMENT, line)
         else:
