@@ -5,6 +5,7 @@ flat:   the npm packages of ip-location-db (`country_code, city, latitude, longi
 Values of a wrong type or range count as unknown: one bad row must not cost the database."""
 
 import math
+from functools import lru_cache
 from typing import NamedTuple, TypeVar
 
 from maxminddb.types import Record
@@ -109,9 +110,12 @@ def _mapping(value: Record | object) -> dict[str, Record]:
 
 def _code(value: object, longest: int) -> str:
     """An ISO code in upper case, '' for anything else."""
-    if isinstance(value, str) and 0 < len(value) <= longest and value.isascii() and value.isalnum():
-        return value.upper()
-    return ""
+    return _upper_code(value, longest) if isinstance(value, str) else ""
+
+
+@lru_cache(1 << 12)  # a database has a few hundred codes, in hundreds of thousands of records
+def _upper_code(value: str, longest: int) -> str:
+    return value.upper() if 0 < len(value) <= longest and value.isascii() and value.isalnum() else ""
 
 
 def _degrees(value: object, largest: int) -> float | None:

@@ -20,10 +20,11 @@ from steer.model.networks import NO_RECORD, UNKNOWN_ASN, UNKNOWN_KM, Family, Net
 from steer.model.place import Place
 from steer.sources.geo_records import NOTHING, PlaceRecord, Schema, asn_of, make_place, place_of, schema_of
 from steer.sources.mmdb_file import FETCH_AGAIN, LIBRARY_ERRORS, Database, open_database, refused
-from steer.sources.mmdb_tree import sample_addresses, walk_tree
+from steer.sources.mmdb_tree import IPV4_IN_IPV6, sample_addresses, walk_tree
 
 Kind = Literal["city", "asn"]
 Row = TypeVar("Row", PlaceRecord, int)
+Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
 FITTING_SCHEMAS: dict[Kind, tuple[Schema, ...]] = {"city": ("nested", "flat"), "asn": ("asn",)}
@@ -43,6 +44,9 @@ class DatabaseInfo:
     database_type: str
     build_epoch_s: int
     families: tuple[Family, ...]
+
+
+OpenFile = tuple[DatabaseInfo, maxminddb.Reader]
 
 
 def read_places(paths: Sequence[Path], family: Family) -> tuple[Networks, Places]:
@@ -83,10 +87,8 @@ class GeodataReader:
     def __init__(self, city: Sequence[Path], asn: Sequence[Path] = ()) -> None:
         """Look at the databases; raises Refused as `check_database`."""
         with ExitStack() as opened:
-            self._readers = {
-                "city": _open_files("city", city, opened),
-                "asn": _open_files("asn", asn, opened),
-            }
+            self._city = _open_files("city", city, opened)
+            self._asn = _open_files("asn", asn, opened)
             self._files = opened.pop_all()
 
     def __enter__(self) -> Self:
@@ -99,10 +101,16 @@ class GeodataReader:
         """Close the files; the reader is of no use afterwards."""
         self._files.close()
 
-    def look_up(self, address: IPv4Address | IPv6Address) -> Place:
-        """All that the databases say of an address. Raises Refused where its records are corrupt."""
-        asn_record, _ = self._find("asn", address)
-        record, network = self._find("city", address)
+    def look_up(self, address: Address) -> Place:
+        """All that the databases say of an address; of IPv6, what holds for the first address of its /64.
+        Raises Refused where its records are corrupt."""
+        if isinstance(address, IPv6Address):
+            key = int(address) >> 64
+            if any(first <= key < end for first, end in IPV4_IN_IPV6):
+                return Place()
+            address = IPv6Address(key << 64)
+        asn_record, _ = self._find(self._asn, address)
+        record, network = self._find(self._city, address)
         place = NOTHING if record is None else _place_by_geoip2(record)
         named = {field: value for field, value in place._asdict().items() if field != "accuracy_km"}
         return Place(
@@ -112,16 +120,16 @@ class GeodataReader:
             network=network,
         )
 
-    def _find(self, kind: Kind, address: IPv4Address | IPv6Address) -> tuple[Record | None, Network | None]:
+    @staticmethod
+    def _find(files: Sequence[OpenFile], address: Address) -> tuple[Record | None, Network | None]:
         """The record of an address in the first file that has its family, and the network it is given for."""
-        for info, reader in self._readers[kind]:
+        for info, reader in files:
             if address.version in info.families:
                 try:
                     record, length = reader.get_with_prefix_len(address)
                 except LIBRARY_ERRORS as error:
-                    raise refused(
-                        info.path, f"the record of {address} is corrupt ({error})", FETCH_AGAIN
-                    ) from None
+                    wrong = f"the record of {address} is corrupt ({error})"
+                    raise refused(info.path, wrong, FETCH_AGAIN) from None
                 return record, ip_network((address, length), strict=False)
         return None, None
 
@@ -205,9 +213,7 @@ def _place_by_geoip2(record: Record) -> PlaceRecord:
         return place_of(record)
 
 
-def _open_files(
-    kind: Kind, paths: Sequence[Path], opened: ExitStack
-) -> list[tuple[DatabaseInfo, maxminddb.Reader]]:
+def _open_files(kind: Kind, paths: Sequence[Path], opened: ExitStack) -> list[OpenFile]:
     """What each database is, and a reader that reads the file itself at each look-up."""
     readers = []
     for path in paths:

@@ -18,6 +18,7 @@ Values = NDArray[
     np.uint32
 ]  # a node number, the node count for "no record", or above it a place in the data section
 
+SAMPLE_WIDTH = 64
 MOST_SEGMENTS = 64_000_000  # four times the largest database known
 IPV4_DEPTH = 96  # of the IPv4 tree in an IPv6 tree
 KEY_BITS = 64  # addresses are kept left-aligned in 64 bits
@@ -53,7 +54,8 @@ def walk_tree(database: Database, family: Family) -> Networks:
     if family == 4:
         starts, values = _walk(database, children, ipv4_root, 32, skip=None)
     else:
-        starts, values = _walk(database, children, 0, KEY_BITS, skip=ipv4_root)
+        skip = ipv4_root if ipv4_root < node_count else None
+        starts, values = _walk(database, children, 0, KEY_BITS, skip)
     del children
     _check_values(database, values)
     starts, values = _sort(starts, values, family)
@@ -68,7 +70,7 @@ def sample_addresses(database: Database, family: Family, count: int) -> list[IPv
     """Up to `count` addresses of one family that have a record, from all over the tree; IPv4 in IPv6 is
     left out.
 
-    A walk that keeps at most `count` nodes per level, so that it is over in milliseconds.
+    A walk that keeps no more than SAMPLE_WIDTH nodes per level, so that it is over in milliseconds.
     """
     metadata = database.metadata
     if family == 6 and metadata.ip_version == 4:
@@ -85,10 +87,10 @@ def sample_addresses(database: Database, family: Family, count: int) -> list[IPv
             break
         frontier = [
             (_read_child(database, node, side), prefix << 1 | side)
-            for node, prefix in inner[:: -(-len(inner) // count)]
+            for node, prefix in inner[:: -(-len(inner) // SAMPLE_WIDTH)]
             for side in (0, 1)
         ]
-        if family == 6:
+        if family == 6 and ipv4_root < metadata.node_count:
             frontier = [(node, prefix) for node, prefix in frontier if node != ipv4_root]
     if family == 4:
         return [IPv4Address(address) for address in found[:count]]
@@ -133,7 +135,8 @@ def _walk(
             break
     if nodes.size:
         found_starts.append(prefixes)
-        found_values.append(_follow_zeros(database, children, nodes, 0 if skip is None else 128 - bits, skip))
+        levels = 0 if bits == 32 else KEY_BITS
+        found_values.append(_follow_zeros(database, children, nodes, levels, skip))
     return np.concatenate(found_starts), np.concatenate(found_values)
 
 
@@ -144,7 +147,10 @@ def _follow_zeros(
     levels: int,
     skip: int | None,
 ) -> Values:
-    """The leaf values that `nodes` lead to when the next `levels` address bits are zero."""
+    """The leaf values that `nodes` lead to when the next `levels` address bits are zero.
+
+    Raises Refused when one is still a node then.
+    """
     node_count = len(children)
     values = nodes.copy()
     open_ones = np.arange(values.size)
