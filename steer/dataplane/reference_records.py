@@ -280,7 +280,8 @@ def _prove_steered(part: ReferenceRecords) -> None:
     require_indices(steered["selector"], len(selectors), "a steered name's selector")
     require(steered["counter"] < LABELLED_COUNT, "counters are known")
     require(steered["ttl_s"] <= TTL_MAX_S, "TTLs are below 2^31")
-    require(selectors["slot"] < part.slot_count, "a selector's slot is known")
+    without_arms = selectors[selectors["arm_count"] == 0]
+    require(without_arms["slot"] < part.slot_count, "a selector's slot is known")
     require_ranges(selectors["arm_offset"], selectors["arm_count"], len(arms), "a selector's arms")
     require_ranges(selectors["hash_offset"], selectors["hash_bytes"], len(part.bytes), "a hash prefix")
     require((selectors["unit4_bits"] <= 32) & (selectors["unit6_bits"] <= 64), "units fit their family")
