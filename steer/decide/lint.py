@@ -3,6 +3,7 @@
 Pure, over the model. What must be refused is refused by the readers in `sources`; this gives warnings."""
 
 from collections.abc import Iterator
+from math import ceil
 
 from steer.decide.lint_cover import Cover
 from steer.errors import Fault
@@ -65,7 +66,7 @@ def _ttls(zone: Zone, deployment: Deployment) -> Iterator[Fault]:
         silence_s = health.fall * health.interval_s + health.timeout_s
         if name.ttl_s < health.interval_s:
             wrong = f"the TTL of `{name.owner}`, {name.ttl_s}s, is below the poll interval"
-            yield _warning(name.location, wrong, f"write `ttl: {int(health.interval_s) + 1}s` or more")
+            yield _warning(name.location, wrong, f"write `ttl: {ceil(health.interval_s)}s` or more")
         elif silence_s + name.ttl_s > LONGEST_FAILOVER_S:
             wrong = f"clients of `{name.owner}` may be sent to a silent POP for {silence_s + name.ttl_s:g}s"
             fix = "poll more often, or lower `fall`"

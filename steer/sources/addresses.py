@@ -1,7 +1,7 @@
 """Parsers of addresses, endpoints, prefixes, URLs and domain names."""
 
 import re
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from urllib.parse import urlsplit
 
 from steer.model.deployment import Endpoint
@@ -12,6 +12,7 @@ from steer.sources.scalars import INTEGER, Wrong, scalar
 
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)\Z", re.ASCII)
 _LONGEST_URL = 2048
+_MAPPED = IPv6Network("::ffff:0:0/96")
 
 
 def ipv4() -> Parser[IPv4Address]:
@@ -148,6 +149,18 @@ def why_not_client_prefix(network: Prefix) -> Wrong | None:
             f"write `{meant}`",
         )
     return None
+
+
+def why_not_source_prefix(network: Prefix) -> Wrong | None:
+    """Why a prefix does not say which source addresses are meant; None where it does.
+
+    IPv4 sources are compared as ::ffff:a.b.c.d, so an IPv6 prefix around those would hold them all."""
+    if isinstance(network, IPv4Network) or not network.overlaps(_MAPPED):
+        return None
+    if network.prefixlen < _MAPPED.prefixlen:
+        return f"`{network}` holds every IPv4 source too, as {_MAPPED}", "write `2000::/3` for all of IPv6"
+    inner = IPv4Network((int(network.network_address) & 0xFFFF_FFFF, network.prefixlen - _MAPPED.prefixlen))
+    return f"`{network}` is IPv4 inside IPv6", f"write `{inner}`"
 
 
 def _answerable(value: str, example: str) -> Address | Wrong:

@@ -2,7 +2,7 @@
 
 Comments start with `#`; blank lines do not count. Every bad line is a fault of its own."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from steer.model.policy import Location
@@ -11,21 +11,20 @@ from steer.sources.addresses import parse_prefix, why_not_client_prefix
 from steer.sources.fields import suggestion
 from steer.sources.located_yaml import Faults, quoted
 from steer.sources.reading import Reading
+from steer.sources.scalars import Wrong
 
 LARGEST_LINE_COUNT = 2_000_000
 LARGEST_LIST_BYTES = 128 << 20
 CATCHMENT_HEADER = "prefix,pop"  # may stand on the first line
 
 
-def read_prefix_file(path: Path, at: Location, reading: Reading, *, of_clients: bool) -> tuple[Prefix, ...]:
-    """The prefixes of a list file, in its order. `of_clients`: refuse those that no client can come from."""
+def read_prefix_file(
+    path: Path, at: Location, reading: Reading, why_not: Callable[[Prefix], Wrong | None]
+) -> tuple[Prefix, ...]:
+    """The prefixes of a list file, in its order. `why_not`: what else is wrong with a prefix, if anything."""
     prefixes = []
     for place, line in _lines(path, at, reading):
-        prefix = (
-            _client_prefix(line, place, reading.faults)
-            if of_clients
-            else _prefix(line, place, reading.faults)
-        )
+        prefix = _prefix(line, place, reading.faults, why_not)
         if prefix is not None:
             prefixes.append(prefix)
     return tuple(prefixes)
@@ -40,7 +39,7 @@ def read_catchment_file(
         if place.line == 1 and line.replace(" ", "") == CATCHMENT_HEADER:
             continue
         text, comma, pop = (part.strip() for part in line.partition(","))
-        prefix = _client_prefix(text, place, reading.faults)
+        prefix = _prefix(text, place, reading.faults, why_not_client_prefix)
         if not comma:
             reading.faults.add(
                 place, f"{quoted(line)} names no POP", "write `prefix,pop`, such as `193.0.0.0/21,fra`"
@@ -75,18 +74,11 @@ def _lines(path: Path, at: Location, reading: Reading) -> Iterator[tuple[Locatio
             yield Location(file, number, column), stripped.decode("ascii", "backslashreplace")
 
 
-def _client_prefix(text: str, at: Location, faults: Faults) -> Prefix | None:
-    prefix = _prefix(text, at, faults)
-    wrong = why_not_client_prefix(prefix) if prefix is not None else None
+def _prefix(
+    text: str, at: Location, faults: Faults, why_not: Callable[[Prefix], Wrong | None]
+) -> Prefix | None:
+    prefix = parse_prefix(text)
+    wrong = prefix if isinstance(prefix, tuple) else why_not(prefix)
     if wrong is not None:
         faults.add(at, *wrong)
-        return None
-    return prefix
-
-
-def _prefix(text: str, at: Location, faults: Faults) -> Prefix | None:
-    prefix = parse_prefix(text)
-    if isinstance(prefix, tuple):
-        faults.add(at, *prefix)
-        return None
-    return prefix
+    return None if wrong is not None or isinstance(prefix, tuple) else prefix

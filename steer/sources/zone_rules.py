@@ -1,6 +1,7 @@
 """Rules of a policy: whom they match (`when`) and what they answer."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -17,7 +18,7 @@ from steer.model.policy import (
     When,
 )
 from steer.model.service import ANYCAST, Prefix, Target
-from steer.sources.addresses import prefix, why_not_client_prefix
+from steer.sources.addresses import prefix, why_not_client_prefix, why_not_source_prefix
 from steer.sources.fields import Parser, listed, read_fields, suggestion
 from steer.sources.geo_codes import asn, continent, country, subdivision
 from steer.sources.located_yaml import Faults, Node, Scalar, Sequence, Table, kind_of, quoted
@@ -112,12 +113,12 @@ def read_when(node: Node, context: RuleContext, keys: dict[str, str]) -> When | 
         fix = "leave it out for a rule that matches everyone, or write such as `{country: [BR]}`"
         context.reading.faults.add(node.at, "no condition", fix)
     return When(
-        prefixes=fields.optional("prefix", _prefixes(context, of_clients=True), None),
+        prefixes=fields.optional("prefix", _prefixes(context, why_not_client_prefix), None),
         countries=fields.optional("country", _set_of(country(), "[BR, AR]"), None),
         continents=fields.optional("continent", _set_of(continent(), "[SA]"), None),
         subdivisions=fields.optional("subdivision", _set_of(subdivision(), "[US-CA]"), None),
         asns=fields.optional("asn", _set_of(asn(), "[64500]"), None),
-        resolvers=fields.optional("resolver", _prefixes(context, of_clients=False), None),
+        resolvers=fields.optional("resolver", _prefixes(context, why_not_source_prefix), None),
         ecs=fields.optional("ecs", boolean(), None),
         negated=fields.optional("not", lambda value, _: read_when(value, context, NOT_KEYS), None),
     )
@@ -196,7 +197,7 @@ def _read_weighted(node: Table, context: RuleContext) -> Weighted | None:
     return Weighted(tuple(items))
 
 
-def _prefixes(context: RuleContext, *, of_clients: bool) -> Parser[tuple[Prefix, ...]]:
+def _prefixes(context: RuleContext, why_not: Callable[[Prefix], Wrong | None]) -> Parser[tuple[Prefix, ...]]:
     """A list of prefixes, some of which may stand in files: `[193.0.0.0/21, {file: partners.txt}]`."""
     parse_prefix, parse_path = prefix(), file_path(context.path, "partners.txt")
 
@@ -206,9 +207,9 @@ def _prefixes(context: RuleContext, *, of_clients: bool) -> Parser[tuple[Prefix,
             path = fields.required("file", parse_path) if fields is not None else None
             if fields is None or path is None:
                 return None
-            return read_prefix_file(path, fields.location("file"), context.reading, of_clients=of_clients)
+            return read_prefix_file(path, fields.location("file"), context.reading, why_not)
         network = parse_prefix(node, faults)
-        wrong = why_not_client_prefix(network) if network is not None and of_clients else None
+        wrong = why_not(network) if network is not None else None
         if wrong is not None:
             faults.add(node.at, *wrong)
         return None if network is None or wrong is not None else (network,)

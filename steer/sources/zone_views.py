@@ -27,10 +27,20 @@ def count_views(rules: tuple[Rule, ...]) -> int:
     views: set[tuple[str, ...]] = set()
     for mask in _masks([part for pair in pairs for part in pair]):  # rule i has the parts 2i and 2i + 1
         for ecs in (True, False):
-            views.add(tuple(_seen(pair, mask >> 2 * i, ecs) for i, pair in enumerate(pairs)))
+            views.add(_view(pairs, mask, ecs))
         if len(views) > LARGEST_VIEW_COUNT:
             return LARGEST_VIEW_COUNT + 1
     return len(views)
+
+
+def _view(pairs: list[tuple[When | None, When | None]], mask: int, ecs: bool) -> tuple[str, ...]:
+    """What is left of each rule once the source and ECS are known, up to the first that takes everyone."""
+    left = []
+    for number, (when, negated) in enumerate(pairs):
+        left.append(_left(when, negated, mask >> 2 * number, ecs))
+        if left[-1] == "everyone":
+            break
+    return tuple(left)
 
 
 def _masks(parts: list[When | None]) -> Iterator[int]:
@@ -59,28 +69,21 @@ def _span(prefix: Prefix) -> tuple[int, int]:
     return offset + int(prefix.network_address), offset + int(prefix.broadcast_address)
 
 
-def _seen(pair: tuple[When | None, When | None], bits: int, ecs: bool) -> str:
-    """What is left of a rule once source address and ECS are known."""
-    when, negated = pair
+def _left(when: When | None, negated: When | None, bits: int, ecs: bool) -> str:
     if when is None:
-        return "client"
+        return "everyone"
     if not _source_matches(when, bool(bits & 1), ecs):
         return "never"
-    if negated is None:
-        return "client"
-    if not _source_matches(negated, bool(bits & 2), ecs):
-        return "client without not"
-    asks_client = any(
+    if negated is None or not _source_matches(negated, bool(bits & 2), ecs):
+        return "client" if _asks_client(when) else "everyone"
+    return "client but not" if _asks_client(negated) else "never"
+
+
+def _asks_client(when: When) -> bool:
+    return any(
         condition is not None
-        for condition in (
-            negated.prefixes,
-            negated.countries,
-            negated.continents,
-            negated.subdivisions,
-            negated.asns,
-        )
+        for condition in (when.prefixes, when.countries, when.continents, when.subdivisions, when.asns)
     )
-    return "client" if asks_client else "never"
 
 
 def _source_matches(when: When, resolver: bool, ecs: bool) -> bool:
