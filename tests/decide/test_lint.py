@@ -232,8 +232,10 @@ def test_policies_and_experiments_that_nobody_uses() -> None:
         experiments={"half": experiment},
     )
     assert warnings(replace(base, zones=(unused,))) == [
-        "z.yaml:50:1: no name and no experiment uses policy `old`; "
-        "write `policy: old` at a name, or remove it",
+        (
+            "z.yaml:50:1: no name and no experiment uses policy `old`; "
+            "write `policy: old` at a name, or remove it"
+        ),
         "z.yaml:70:1: no name uses experiment `half`; write `experiment: half` at a name, or remove it",
     ]
 

@@ -58,7 +58,8 @@ BEYOND_SCHEMAS = re.compile(
     r"""no (?:file|region|policy|experiment|name|service|POP)
 stands? (?:twice|in POP)
 is also an address|which the anycast address|has no (?:POP|region)
-bits set beyond|no prefix length from|not an address prefix|longer than /64|holds every IPv4|IPv4 inside IPv6|6to4
+bits set beyond|no prefix length from|not an address prefix|longer than /64
+holds every IPv4|IPv4 inside IPv6|6to4
 not a key of 16 bytes
 out of the range|not a whole number of seconds|is not below interval|suspects the observer
 cannot be reached|not an IP(?:v[46])? address|not an address and port|port `
