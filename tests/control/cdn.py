@@ -233,16 +233,20 @@ class Server:
         with urllib.request.urlopen(self.api + path, timeout=10) as answer:
             return str(answer.read().decode())
 
-    def ask(self, client: str = TOKYO, name: str = "www.cdn.example", kind: str = "A") -> tuple[str, ...]:
-        """The addresses answered to a client over UDP, sorted."""
-        return tuple(sorted(str(rdata) for rrset in self.reply(client, name, kind).answer for rdata in rrset))
+    def ask(
+        self, client: str = TOKYO, name: str = "www.cdn.example", timeout_s: float = 5
+    ) -> tuple[str, ...]:
+        """The IPv4 addresses answered to a client over UDP, sorted."""
+        answer = self.reply(client, name, "A", timeout_s).answer
+        return tuple(sorted(str(rdata) for rrset in answer for rdata in rrset))
 
-    def reply(self, client: str, name: str = "www.cdn.example", kind: str = "A") -> dns.message.Message:
+    def reply(self, client: str, name: str, kind: str, timeout_s: float = 5) -> dns.message.Message:
+        """The whole reply over UDP."""
         network, _, bits = client.partition("/")
         query = dns.message.make_query(
             name, kind, use_edns=0, options=[dns.edns.ECSOption(network, int(bits))]
         )
-        return dns.query.udp(query, "127.0.0.1", port=self.port, timeout=5)
+        return dns.query.udp(query, "127.0.0.1", port=self.port, timeout=timeout_s)
 
     def wait_for_answer(self, pop: str, client: str = TOKYO, limit_s: float = DEADLINE_S) -> None:
         wait_for(lambda: self.ask(client) == (ADDRESS[pop],), f"the answer {pop} to {client}", limit_s)
