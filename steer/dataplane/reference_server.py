@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -24,7 +25,9 @@ from steer.dataplane.reference_records import ReferenceRecords
 Records, Choices = ReferenceRecords, ReferenceChoices
 
 DATAGRAMS_PER_TURN = 64  # so that TCP and the clock get their turn under a flood of UDP
-DATAGRAM_BYTES_MAX = 65535
+ACCEPTS_PER_TURN = 16
+ACCEPT_PAUSE_S = 0.25
+MESSAGE_BYTES_MAX = 65535
 ANCILLARY_BYTES = 128
 PORT_TRIES = 16
 _IP_PKTINFO = 8  # not in Python's socket module before 3.13
@@ -74,6 +77,7 @@ class Engine:
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None
+        self._connections: set[asyncio.Task[None]] = set()
         self._per_prefix: Counter[bytes] = Counter()
         self._sockets: list[tuple[socket.socket, socket.socket]] = []
         try:
@@ -123,18 +127,17 @@ class Engine:
 
     async def _run(self, listening: threading.Event) -> None:
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
-        servers = []
         for udp, tcp in self._sockets:
             self._loop.add_reader(udp, self._read_datagrams, udp)
-            servers.append(
-                await asyncio.start_server(self._serve_connection, sock=tcp, limit=DATAGRAM_BYTES_MAX)
-            )
+            self._loop.add_reader(tcp, self._accept, tcp)
         listening.set()
         await self._stopping.wait()
-        for udp, _ in self._sockets:
-            self._loop.remove_reader(udp)
-        for server in servers:
-            server.close()
+        for pair in self._sockets:
+            for one in pair:
+                self._loop.remove_reader(one)
+        for connection in self._connections:
+            connection.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
 
     def _answer(self, packet: bytes, source: bytes, tcp: bool) -> bytes | None:
         snapshot = self._snapshot  # one pointer, read once: a query is answered from one snapshot
@@ -146,7 +149,7 @@ class Engine:
     def _read_datagrams(self, udp: socket.socket) -> None:
         for _ in range(DATAGRAMS_PER_TURN):
             try:
-                packet, ancillary, _, peer = udp.recvmsg(DATAGRAM_BYTES_MAX, ANCILLARY_BYTES)
+                packet, ancillary, _, peer = udp.recvmsg(MESSAGE_BYTES_MAX, ANCILLARY_BYTES)
             except BlockingIOError:
                 return
             except OSError:  # such as an ICMP error of an earlier reply
@@ -162,32 +165,56 @@ class Engine:
 
     # --- TCP ---
 
-    async def _serve_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        peer = writer.get_extra_info("peername")
-        try:
-            if peer is None:  # gone before it was accepted
+    def _accept(self, listener: socket.socket) -> None:
+        """Take the connections that wait; those above a bound are closed at once."""
+        assert self._loop is not None
+        for _ in range(ACCEPTS_PER_TURN):
+            try:
+                accepted, peer = listener.accept()
+            except (BlockingIOError, ConnectionError):
+                return
+            except OSError:  # no descriptor is left: let some connections end first
+                self._loop.remove_reader(listener)
+                self._loop.call_later(ACCEPT_PAUSE_S, self._accept_again, listener)
                 return
             source = ip_address(peer[0].partition("%")[0]).packed
             prefix = source[: _PREFIX_BYTES[len(source)]]
             if (
-                self._per_prefix.total() >= self._tcp_connections
+                len(self._connections) >= self._tcp_connections
                 or self._per_prefix[prefix] >= self._tcp_per_prefix
             ):
                 self._counters.count("tcp_refused")
-                return
+                accepted.close()
+                continue
             self._counters.count("tcp_connections")
             self._per_prefix[prefix] += 1
-            try:
-                await self._serve_messages(reader, writer, source)
-                await self._flush(writer)
-            finally:
-                self._per_prefix[prefix] -= 1
-                self._per_prefix += Counter()  # drops what is 0
+            accepted.setblocking(False)
+            connection = self._loop.create_task(self._serve_connection(accepted, source))
+            self._connections.add(connection)
+            connection.add_done_callback(partial(self._connection_done, accepted, prefix))
+
+    def _accept_again(self, listener: socket.socket) -> None:
+        if self._loop is not None and self._stopping is not None and not self._stopping.is_set():
+            self._loop.add_reader(listener, self._accept, listener)
+
+    def _connection_done(
+        self, accepted: socket.socket, prefix: bytes, connection: "asyncio.Task[None]"
+    ) -> None:
+        accepted.close()
+        self._connections.discard(connection)
+        self._per_prefix[prefix] -= 1
+        self._per_prefix += Counter()  # drops what is 0
+
+    async def _serve_connection(self, accepted: socket.socket, source: bytes) -> None:
+        reader, writer = await asyncio.open_connection(sock=accepted, limit=MESSAGE_BYTES_MAX)
+        try:
+            await self._serve_messages(reader, writer, source)
+            await self._flush(writer)
         finally:
             writer.transport.abort()
 
     async def _flush(self, writer: asyncio.StreamWriter) -> None:
-        """Close once the last replies are read: a peer may close its own side right after its queries."""
+        """Close once the last replies are sent: a peer may close its own side right after its queries."""
         writer.close()
         with suppress(OSError, TimeoutError):
             async with asyncio.timeout(self._tcp_idle_s):
