@@ -153,6 +153,8 @@ def _settle(record: PopRecord, verdict: _Verdict) -> PopRecord:
 def _judge_service(service: Service, records: Mapping[Key, PopRecord]) -> dict[str, _Verdict]:
     polled = {name: records[service.name, name] for name, pop in service.pops.items() if pop.status_url}
     nobody = _nobody_answers(polled, records)
+    if nobody:
+        polled = _as_before_blindness(polled, service.health)
     suspects = set() if nobody else _suspects(service, records, polled)
     verdicts = {
         name: _judge_pop(record, service.health, nobody, name in suspects) for name, record in polled.items()
@@ -205,6 +207,24 @@ def _nobody_answers(polled: Mapping[str, PopRecord], records: Mapping[Key, PopRe
     if not polled or not all(record.silences for record in polled.values()):
         return False
     return len(polled) > 1 or not any(record.answers for record in records.values())
+
+
+def _as_before_blindness(polled: Mapping[str, PopRecord], settings: HealthSettings) -> dict[str, PopRecord]:
+    """The records, but those that became unknown while the last POPs fell silent, as they were before.
+
+    The last states stay where nobody answers, and these were not judged yet when the observer went blind.
+    """
+    latest_s = max(record.silent_since_s for record in polled.values())
+    blind = all(record.silences >= settings.fall for record in polled.values())
+    return {
+        name: replace(record, judged=record.said)
+        if blind
+        and record.said is not None
+        and record.judged is PopState.UNKNOWN
+        and latest_s - record.silent_since_s <= settings.fall * settings.interval_s
+        else record
+        for name, record in polled.items()
+    }
 
 
 def _suspects(

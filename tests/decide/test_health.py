@@ -224,6 +224,18 @@ def test_observer_that_sees_again_takes_nobody_down() -> None:
         assert world.states() == "U" * 9, pop
 
 
+def test_only_what_fell_silent_with_the_last_is_as_before_when_blind() -> None:
+    """A part that was unknown long before stays unknown."""
+    world = World(make_service("abc"))
+    world.step()
+    for _ in range(2 * SETTINGS.fall):
+        world.step(a=REFUSED, b=REFUSED)
+    assert world.states() == "??U"
+    for _ in range(2 * SETTINGS.fall):
+        world.step(dict.fromkeys("abc", REFUSED))
+    assert world.states() == "??U"
+
+
 def test_lone_pop_is_judged_by_whether_another_service_answers() -> None:
     lone, other = make_service("a", name="lone"), make_service("xy", name="other")
     services = {"lone": lone, "other": other}
@@ -436,11 +448,14 @@ def test_blind_observer_takes_nobody_down(
     """All polls fail from any one moment on, until they all work again: no POP is ever DOWN."""
     pops = NINE[:count]
     world = World(make_service(pops, replace(tuning, fall=max(2, tuning.fall))))
-    world.step(dict.fromkeys(pops[: cut_at % count], says("degraded")))
-    world.step(dict.fromkeys(pops[cut_at % count :], REFUSED))
-    for _ in range(blind_steps):
+    seen: dict[str, Any] = dict.fromkeys(pops[: cut_at % count], says("degraded"))
+    world.step(seen)
+    before = world.states()
+    world.step(seen | dict.fromkeys(pops[cut_at % count :], REFUSED))
+    for number in range(blind_steps):
         world.step(dict.fromkeys(pops, REFUSED))
         assert "D" not in world.states()
+        assert world.states() == before or number + 1 < world.service.health.fall
     for pop in data.draw(st.permutations(pops)):
         world.poll(pop, UP)
         assert "D" not in world.states()

@@ -37,13 +37,15 @@ class Watcher:
 
 def test_orders_and_what_they_come_to(tmp_path: Path) -> None:
     service = read_deployment(copy_demo(tmp_path))[0].services["default"]
-    service = replace(service, health=replace(service.health, interval_s=0.3, timeout_s=0.2))
+    service = replace(service, health=replace(service.health, interval_s=0.3, fall=3))
     services = {"default": service}
 
     async def run() -> None:
         servers = DemoServers(demo_pops(services), random.Random(1), time.time)
         await servers.start()
-        watch = Watcher(services, StatusPoller(poll_targets(services), chance=random.Random(1)))
+        # a busy machine may answer late, so the timeout is far above the interval here
+        targets = [replace(target, timeout_s=2.0) for target in poll_targets(services)]
+        watch = Watcher(services, StatusPoller(targets, chance=random.Random(1)))
         await watch.poller.start()
         assert await watch.poller.first_round(60)
         await watch.until(lambda now: all(now.state(pop) is PopState.UP for pop in service.pops))
