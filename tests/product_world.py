@@ -2,7 +2,7 @@
 
 import importlib
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
@@ -98,7 +98,7 @@ def parse(reply: bytes | None) -> Reply:
     return Reply(tuple(sorted(str(item) for item in rrset)), rrset.ttl, scopes[0] if scopes else None)
 
 
-def random_client(chance: random.Random, near: list[Address]) -> Address:
+def random_client(chance: random.Random, near: Sequence[Address]) -> Address:
     """An address of either family: anywhere, or near something the map cuts at."""
     if near and chance.random() < 0.6:
         base = chance.choice(near)
