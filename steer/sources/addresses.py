@@ -1,6 +1,7 @@
 """Parsers of addresses, endpoints, prefixes, URLs and domain names."""
 
 import re
+from contextlib import suppress
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from urllib.parse import urlsplit
 
@@ -112,6 +113,9 @@ def parse_address(value: str) -> Address | None:
 def parse_prefix(value: str, *, bare: bool = False) -> Prefix | Wrong:
     """A prefix without host bits. The fix names the prefix that was probably meant."""
     network, slash, length = value.partition("/")
+    if slash and INTEGER.match(length) and "%" not in network:
+        with suppress(ValueError):  # the common case, parsed once; what is wrong is found below
+            return IPv6Network(value) if ":" in network else IPv4Network(value)
     address = parse_address(network)
     if address is None:
         return f"{quoted(value)} is not an address prefix", "write such as `193.0.0.0/21` or `2001:db8::/32`"

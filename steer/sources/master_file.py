@@ -37,7 +37,8 @@ LARGEST_MASTER_FILE_BYTES = 64 << 20
 LARGEST_RECORD_COUNT = 1_000_000
 LARGEST_ENTRY_BYTES = 256 << 10  # RDATA of 65535 octets written as \DDD
 LARGEST_TTL_S = 2**31 - 1  # RFC 2181 section 8
-LARGEST_UNCLOSED_COUNT = 10  # each costs a look at the rest of the file
+LARGEST_ENTRY_LINE_COUNT = 10_000
+LARGEST_UNCLOSED_COUNT = 10  # each costs a look at as many lines
 LARGEST_RRSET_BYTES = 60_000  # must fit one TCP message with question, OPT and compression to spare
 _TAKEN_DIRECTIVES = ("$ORIGIN", "$TTL")
 _ONE_NAME_TYPES = (TYPE_NS, TYPE_CNAME, TYPE_PTR)
@@ -209,7 +210,7 @@ def _entries(text: str) -> Iterator[tuple[int, str]]:
     number = unclosed = 0
     while number < len(lines):
         depth, end = _depth_after(lines[number], 0), number + 1
-        while depth > 0 and end < len(lines):
+        while depth > 0 and end < min(len(lines), number + LARGEST_ENTRY_LINE_COUNT):
             depth, end = _depth_after(lines[end], depth), end + 1
         if depth > 0:
             end, unclosed = number + 1, unclosed + 1
