@@ -103,19 +103,19 @@ def test_good_parts_are_taken(judges: Judges) -> None:
     assert all(judges.verdicts())
 
 
-@settings(SEEDED, max_examples=400)
+@settings(SEEDED, max_examples=250)
 @given(st.data())
 def test_lying_records(judges: Judges, data: st.DataObject) -> None:
     judges.verdicts(records=data.draw(lies(judges.world.records)))
 
 
-@settings(SEEDED, max_examples=300)
+@settings(SEEDED, max_examples=120)
 @given(st.data())
 def test_lying_choices(judges: Judges, data: st.DataObject) -> None:
     judges.verdicts(choices=data.draw(lies(judges.world.choices)))
 
 
-@settings(SEEDED, max_examples=150)
+@settings(SEEDED, max_examples=100)
 @given(st.data())
 def test_lying_map(judges: Judges, data: st.DataObject) -> None:
     judges.verdicts(map=data.draw(lies(judges.world.map)))
