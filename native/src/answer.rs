@@ -101,14 +101,15 @@ impl Answerer {
         }
         self.place_all(view, counters, requests);
         let mut buffers = buffers.chunks_exact_mut(stride).enumerate();
-        for position in 0..self.waiting.len() {
-            let waiting = self.waiting[position];
+        let waiting = std::mem::take(&mut self.waiting);
+        for waiting in &waiting {
             let index = usize::from(waiting.index);
             let Some((_, buffer)) = buffers.find(|(number, _)| *number == index) else {
                 continue;
             };
-            lengths[index] = self.finish(view, counters, &requests[index], buffer, &waiting);
+            lengths[index] = self.finish(view, counters, &requests[index], buffer, waiting);
         }
+        self.waiting = waiting;
         let octets = |lengths: &mut dyn Iterator<Item = usize>| lengths.sum::<usize>() as u64;
         counters.add(Counter::BytesIn, octets(&mut requests.iter().map(|request| request.packet.len())));
         counters.add(Counter::BytesOut, octets(&mut lengths[..requests.len()].iter().copied()));
@@ -150,7 +151,10 @@ impl Answerer {
             let message = Message::reply(buffer, request.packet, &asked, MAX_MESSAGE_BYTES);
             return message.finish(request.packet, &asked, outcome, view.records.udp_bytes);
         }
-        let known = view.records.walk(self.labels.from_the_right(request.packet));
+        let known = view
+            .records
+            .known_whole(asked.name(request.packet), self.labels.count())
+            .unwrap_or_else(|| view.records.walk(self.labels.from_the_right(request.packet)));
         let resolved = resolve(view.records, known, &asked);
         let End::Steered(steered, _) = resolved.end else {
             return self.reply(view, counters, request, buffer, (&asked, known, &resolved, None));
@@ -170,6 +174,7 @@ impl Answerer {
             *key = (waiting.client.family, waiting.client.key);
         }
         view.map.find_rows(&self.keys[..count], &mut self.rows[..count], &mut self.pending[..count]);
+        view.map.touch_rows(&self.rows[..count]);
         for (waiting, &row) in self.waiting.iter_mut().zip(&self.rows) {
             let steered = view.records.steered(waiting.steered);
             let source = requests[usize::from(waiting.index)].source;
@@ -179,6 +184,7 @@ impl Answerer {
         for waiting in &mut self.waiting {
             waiting.plan = waiting.placed.map_or(0, |placed| choose::plan_at(view, &placed));
         }
+        view.choices.touch(self.waiting.iter().map(|waiting| waiting.plan));
     }
 
     /// Chooses and writes the answer of one that waited.

@@ -13,6 +13,7 @@ mod records_proof;
 mod shares;
 #[cfg(test)]
 mod tests;
+mod whole_names;
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! Step 14 of docs/snapshot_format.md: writes the sections of a reply.
 use super::choose::Chosen;
 use super::counters::{Counter, Counters};
-use super::resolve::{End, Owner, Resolved};
+use super::resolve::{End, Owner, Resolved, target};
 use crate::snapshot::format::{NONE, Rrset};
 use crate::snapshot::{Known, Records};
 use crate::wire::{
@@ -87,9 +87,11 @@ impl<'a> Composer<'a> {
         chosen: Option<&Chosen<'_>>,
     ) -> Result<(), Full> {
         let records = self.records;
-        for &(owner, id) in resolved.chain() {
+        let mut owner = Owner::Question;
+        for &id in resolved.chain() {
             let rrset = records.rrset(id);
             self.rrset(message, Section::Answer, owner, rrset, rrset.ttl_s)?;
+            owner = Owner::Name(target(records, rrset));
         }
         match end {
             End::Refused | End::Chain => Ok(()),

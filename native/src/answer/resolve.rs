@@ -1,5 +1,5 @@
 //! Steps 8 to 13 of docs/snapshot_format.md: from a question to the rrsets that answer it.
-use crate::snapshot::format::{NODE_CNAME, NONE, Node, RRSET_STEERED_TARGET, STEERED_A, STEERED_AAAA};
+use crate::snapshot::format::{NODE_CNAME, NONE, Node, RRSET_STEERED_TARGET, Rrset, STEERED_A, STEERED_AAAA};
 use crate::snapshot::{Found, Known, Records};
 use crate::wire::{Asked, kinds};
 
@@ -38,7 +38,7 @@ pub(super) enum End {
 /// What answers a question.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Resolved {
-    chain: [(Owner, u32); MAX_CHAIN],
+    chain: [u32; MAX_CHAIN],
     chain_length: u8,
     /// Whose name the end stands under.
     pub(super) owner: Owner,
@@ -47,8 +47,8 @@ pub(super) struct Resolved {
 }
 
 impl Resolved {
-    /// The CNAME rrsets before the end, with their owners.
-    pub(super) fn chain(&self) -> &[(Owner, u32)] {
+    /// The CNAME rrsets before the end: the first stands under the question, each other under the target of the one before.
+    pub(super) fn chain(&self) -> &[u32] {
         &self.chain[..usize::from(self.chain_length)]
     }
 
@@ -60,10 +60,10 @@ impl Resolved {
     /// Adds a CNAME rrset, unless there are 8 or it is there already.
     fn push(&mut self, rrset: u32) -> bool {
         let length = usize::from(self.chain_length);
-        if length == MAX_CHAIN || self.chain().iter().any(|&(_, known)| known == rrset) {
+        if length == MAX_CHAIN || self.chain().contains(&rrset) {
             return false;
         }
-        self.chain[length] = (self.owner, rrset);
+        self.chain[length] = rrset;
         self.chain_length += 1;
         true
     }
@@ -71,12 +71,8 @@ impl Resolved {
 
 /// Looks a question up. `known`: how far down the tree its name is known.
 pub(super) fn resolve(records: &Records, known: Known, asked: &Asked) -> Resolved {
-    let mut resolved = Resolved {
-        chain: [(Owner::Question, NONE); MAX_CHAIN],
-        chain_length: 0,
-        owner: Owner::Question,
-        end: End::Chain,
-    };
+    let mut resolved =
+        Resolved { chain: [NONE; MAX_CHAIN], chain_length: 0, owner: Owner::Question, end: End::Chain };
     let mut known = known;
     loop {
         let node = match records.find(known, asked.kind == kinds::DS) {
@@ -102,10 +98,15 @@ pub(super) fn resolve(records: &Records, known: Known, asked: &Asked) -> Resolve
         if !resolved.push(id) || stands_alone {
             return resolved;
         }
-        let target = records.records_of(rrset)[0].name_1;
+        let target = target(records, rrset);
         resolved.owner = Owner::Name(target);
         known = records.known(target);
     }
+}
+
+/// The name that a CNAME leads to.
+pub(super) fn target(records: &Records, rrset: &Rrset) -> u32 {
+    records.records_of(rrset)[0].name_1
 }
 
 /// What a node that is not an alias has for a type.

@@ -1,4 +1,6 @@
 //! The choices of a snapshot: the addresses that each plan comes to under the POPs' present state.
+use std::hint::black_box;
+
 use super::format::{AddressSet, Alternative, Choice, LABELLED_COUNT, NONE, PartKind, Section};
 use super::part::{BadPart, Part, prove, prove_slice};
 
@@ -51,6 +53,11 @@ impl Choices {
     /// A choice by its index.
     pub fn choice(&self, index: u32) -> &Choice {
         &self.choices[index as usize]
+    }
+
+    /// Brings choices into the cache, all at once.
+    pub fn touch(&self, indices: impl Iterator<Item = u32>) {
+        black_box(indices.fold(0, |sum, index| sum ^ self.choices[index as usize].set_a));
     }
 
     /// The choice that beats every rule for a steered name.

@@ -1,6 +1,7 @@
 //! The map of a snapshot: a key's leaf row (class and depth per partition), a class's plan. Used in place, so that
 //! hundreds of megabytes are neither copied nor allocated; proved once, then walked.
 use std::fmt;
+use std::hint::black_box;
 use std::ops::{Deref, Range};
 
 use bytemuck::Pod;
@@ -164,6 +165,12 @@ impl<'m> MapView<'m> {
         for row in rows {
             *row ^= ROW;
         }
+    }
+
+    /// Brings rows into the cache, all at once.
+    pub fn touch_rows(&self, rows: &[u32]) {
+        let row_bytes = self.shape.row_bytes as usize;
+        black_box(rows.iter().fold(0, |sum, &row| sum ^ self.rows[row as usize * row_bytes]));
     }
 
     /// The row of one key.

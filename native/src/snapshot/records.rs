@@ -7,6 +7,7 @@ use super::format::{
 use super::part::{BadPart, Part};
 use super::records_proof;
 use super::shares::DeploymentKey;
+use super::whole_names::WholeNames;
 
 /// The root's name.
 pub const ROOT: u32 = 0;
@@ -36,6 +37,7 @@ pub struct Records {
     pub(super) selectors: Vec<Selector>,
     pub(super) arms: Vec<Arm>,
     pub(super) bytes: Vec<u8>,
+    whole_names: WholeNames,
 }
 
 /// How far down the tree a name is known.
@@ -89,10 +91,28 @@ impl Records {
             selectors: part.items(Section::Selectors)?,
             arms: part.items(Section::Arms)?,
             bytes: part.items(Section::Bytes)?,
+            whole_names: WholeNames::default(),
         };
         records.udp_bytes = records_proof::udp_bytes(&settings)?;
         records.slots_used = records_proof::prove(&records, settings.slot_count)?;
+        records.whole_names = WholeNames::new(&records);
         Ok(records)
+    }
+
+    /// A name that has a node, found at once. `octets`: all its labels with their length octets, without the root's zero.
+    pub fn known_whole(&self, octets: &[u8], labels: u8) -> Option<Known> {
+        let name = self.whole_names.find(self, octets)?;
+        Some(Known { name, labels, whole: true })
+    }
+
+    /// Whether a name has a node.
+    pub(super) fn has_node(&self, name: u32) -> bool {
+        self.names[name as usize].node != NONE
+    }
+
+    /// Which names there are, the root among them.
+    pub(super) fn name_count(&self) -> u32 {
+        self.names.len() as u32
     }
 
     /// Walks down from the root as far as labels match; `labels`: length octet and label, the rightmost first.

@@ -58,6 +58,11 @@ impl Labels {
         Some(offset + 1)
     }
 
+    /// How many there are, without the root's.
+    pub fn count(&self) -> u8 {
+        self.count
+    }
+
     /// The labels that `read` found in `packet`, length octets included, the rightmost first.
     pub fn from_the_right<'p>(&self, packet: &'p [u8]) -> impl Iterator<Item = &'p [u8]> {
         let offsets = &self.offsets[..usize::from(self.count)];

@@ -47,6 +47,13 @@ pub struct Asked {
     pub ecs_malformed: bool,
 }
 
+impl Asked {
+    /// The question's name, without the root's zero octet.
+    pub fn name<'p>(&self, packet: &'p [u8]) -> &'p [u8] {
+        packet.get(HEADER_BYTES..usize::from(self.question_end).saturating_sub(5)).unwrap_or_default()
+    }
+}
+
 /// An OPT record.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Edns {
