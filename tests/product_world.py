@@ -80,7 +80,7 @@ def native_ask(parts: Parts) -> Ask | None:
 
 def query(name: str, rdtype: str, client: Prefix | None) -> bytes:
     """A query's bytes; `client` as ECS (None: an OPT without it)."""
-    options = []
+    options: list[dns.edns.Option] = []
     if client is not None:
         options = [dns.edns.ECSOption(str(client.network_address), client.prefixlen, 0)]
     message = dns.message.make_query(f"{name}.cdn.example.", rdtype, use_edns=0, options=options, id=7)

@@ -1,4 +1,4 @@
-"""The proof of scope (WIRE.md): within one snapshot and one source address, an answer holds for its whole scope.
+"""The proof of scope (WIRE.md): within one snapshot and source address, an answer holds for its whole scope.
 
 Random policies, databases, POP states, shares and views, both families, both engines; a model of a resolver's
 cache (RFC 7871 section 7.3) never serves what a direct question would not."""

@@ -33,8 +33,7 @@ class Addresses:
 
 @dataclass(frozen=True, slots=True)
 class Pop:
-    """One site. `latitude_deg` -90..90, `longitude_deg` -180..180. `capacity`: its share of the whole where
-    no load.max is reported (1 by default)."""
+    """One site. `latitude_deg` -90..90, `longitude_deg` -180..180; `status_url` None: taken to be up."""
 
     name: str
     latitude_deg: float
