@@ -183,7 +183,8 @@ def test_explain_chooses_what_the_map_and_the_choices_choose(seed: int) -> None:
             reasons = explain_client(
                 world.deployment, zone, name, client, address, place_of(world, address), states
             )
-            chosen = [Target(*text.split(":")) for text in reasons.chosen]
+            by_text = {str(target): target for target in service.targets()}
+            chosen = [by_text[text] for text in reasons.chosen]
             if not built.plans.each_family[plan]:
                 assert packed(service, chosen, 4) == answered(table, plan, 4), (seed, address, slot)
             assert reasons.rule == built.plans.rules[int(built.plans.rule[plan])]
