@@ -28,7 +28,6 @@ CHECKED_QUERIES = 2000
 DNSPERF, SATURATED = "dnsperf", "saturated"
 
 Generator = Callable[[int, float], Load]
-Daemons = dict[str, Daemon]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +44,17 @@ class Plan:
     server_processor: int = 0
     load_processor: int = 1
     mix: Mix = DEFAULT_MIX
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A server that answers, and how long its very first start took."""
+
+    daemon: Daemon
+    start_s: float
+
+
+Daemons = dict[str, Started]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +82,9 @@ class Speed:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One server. Memory is taken after the last round. `nearest_share`: of clients with a known place, how
-    many were sent to the site nearest to it."""
+    """One server. Memory is taken after the last round. `start_s`, `restart_s`: to the first answer, the first
+    time and once more, when what it caches is there. `nearest_share`: of clients with a known place, how many
+    were sent to the site nearest to it."""
 
     server: str
     note: str
@@ -81,6 +92,7 @@ class Row:
     rss_mib: float
     pss_mib: float
     start_s: float
+    restart_s: float
     nearest_share: float | None
 
 
@@ -102,11 +114,11 @@ def compare(plan: Plan) -> dict[str, Any]:
         checked = read_queries(queries)[:CHECKED_QUERIES]
         sites = read_sites(plan.sites)
         nearest = {
-            name: nearest_share(daemon.port, checked, sites, geography)
-            for name, daemon in daemons.items()
+            name: nearest_share(started.daemon.port, checked, sites, geography)
+            for name, started in daemons.items()
             if SERVERS[name].answers_dns
         }
-        rows = [_row(name, daemon, samples, nearest.get(name)) for name, daemon in daemons.items()]
+        rows = [_row(name, started, samples, nearest.get(name)) for name, started in daemons.items()]
     return {
         "rows": [asdict(row) for row in rows],
         "skipped": skipped,
@@ -139,12 +151,16 @@ def _start_all(
 
 
 @contextmanager
-def _started(server: Server, directory: Path, world: World, plan: Plan) -> Iterator[Daemon]:
+def _started(server: Server, directory: Path, world: World, plan: Plan) -> Iterator[Started]:
+    """Start it, end it, and start it again for good."""
     directory.mkdir()
     command = server.configure(directory, world)
     log = directory / "output.log"
-    with running(command, world.port, log, {plan.server_processor}, server.answers_dns) as daemon:
-        yield daemon
+    where = {plan.server_processor}
+    with running(command, world.port, log, where, server.answers_dns) as daemon:
+        start_s = daemon.start_s
+    with running(command, world.port, log, where, server.answers_dns) as daemon:
+        yield Started(daemon, start_s)
 
 
 def _generators(scratch: Path, queries: Path, plan: Plan) -> dict[str, Generator]:
@@ -165,12 +181,12 @@ Samples = dict[tuple[str, str], list[Sample]]  # (server, generator) -> one per 
 def _run_rounds(plan: Plan, daemons: Daemons, generators: dict[str, Generator]) -> Samples:
     samples: Samples = {(name, kind): [] for name in daemons for kind in generators}
     shuffle = random.Random(plan.mix.seed)
-    for daemon in daemons.values():
-        generators[SATURATED](daemon.port, WARM_UP_SECONDS)
+    for started in daemons.values():
+        generators[SATURATED](started.daemon.port, WARM_UP_SECONDS)
     for round_number in range(1, plan.rounds + 1):
         for kind, generator in generators.items():
             for name in shuffle.sample(list(daemons), len(daemons)):
-                samples[name, kind].append(_sample(daemons[name], generator, plan.seconds))
+                samples[name, kind].append(_sample(daemons[name].daemon, generator, plan.seconds))
             figures = ", ".join(f"{name} {samples[name, kind][-1].cpu_us_per_query:.2f}" for name in daemons)
             say(f"round {round_number} of {plan.rounds}, {kind}, us per query: {figures}")
     return samples
@@ -191,16 +207,17 @@ def _sample(daemon: Daemon, generator: Generator, seconds: float) -> Sample:
     )
 
 
-def _row(name: str, daemon: Daemon, samples: Samples, nearest: float | None) -> Row:
+def _row(name: str, started: Started, samples: Samples, nearest: float | None) -> Row:
     kinds = [kind for server, kind in samples if server == name]
-    rss_mib, pss_mib = daemon.memory_mib()
+    rss_mib, pss_mib = started.daemon.memory_mib()
     return Row(
         server=name,
         note=SERVERS[name].note,
         speeds={kind: _speed(samples[name, kind], samples["echo", kind]) for kind in kinds},
         rss_mib=rss_mib,
         pss_mib=pss_mib,
-        start_s=daemon.start_s,
+        start_s=started.start_s,
+        restart_s=started.daemon.start_s,
         nearest_share=nearest,
     )
 

@@ -57,7 +57,9 @@ def ten_policies(sites: tuple[Site, ...]) -> dict[str, Policy]:
     first, second = sites[0].name, sites[1].name
     return {
         **plain_policies(),
-        "region": {"rules": [{"answer": "nearest-region"}]},
+        "region": {
+            "rules": [{"when": {"continent": ["EU"]}, "answer": "nearest-region"}, {"answer": "nearest"}]
+        },
         "country": {
             "rules": [
                 {"when": {"country": ["DE", "FR", "GB", "IT"]}, "answer": [f"pop:{second}", "nearest"]},
@@ -67,7 +69,7 @@ def ten_policies(sites: tuple[Site, ...]) -> dict[str, Policy]:
         },
         "most": {"rules": [{"answer": "nearest"}], "pops": {"except": [first, second]}},
         "biased": {"rules": [{"answer": "nearest"}], "pops": {"bias": {first: 500, second: -300}}},
-        "close": {"rules": [{"answer": "nearest"}], "pops": {"max_distance_km": 1500}},
+        "close": {"rules": [{"answer": "nearest"}], "pops": {"max_distance_km": 4000}},
         "held": {"sticky": True, "rules": [{"answer": "nearest"}]},
         "access": {
             "rules": [

@@ -19,8 +19,12 @@ def _missing(engine: str) -> str | None:
 
 
 def _configure(directory: Path, world: World, engine: str) -> list[str]:
-    write_directory(directory, world, plain_policies(), directory / "state")
-    return serve_command(directory, engine)
+    policies = (
+        directory / "policies"
+    )  # apart from all that the server itself writes: it watches this directory
+    policies.mkdir()
+    write_directory(policies, world, plain_policies(), directory / "state")
+    return serve_command(policies, engine)
 
 
 def serve_command(directory: Path, engine: str) -> list[str]:
