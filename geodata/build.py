@@ -162,19 +162,19 @@ def read_locations(package: Path) -> tuple[list[Source], list[tuple[str, str, fl
     rows: dict[tuple[str, str, float, float], int] = {}
     sources = []
     for family in FAMILIES:
-        with open_database(package / f"dbip-city-ipv{family}.mmdb") as database:
-            networks = walk_tree(database, family)
-            location = []
-            for record in decode_records(database, networks, family):
-                known: Any = record  # the flat schema, whose every record has these
-                row = (
-                    known["country_code"].upper(),
-                    known["state1"],
-                    known["latitude"],
-                    known["longitude"],
-                )
-                location.append(rows.setdefault(row, len(rows)))
-        sources.append(Source(family, networks, np.array([*location, NO_RECORD], np.int32)))
+        database = open_database(package / f"dbip-city-ipv{family}.mmdb")
+        tree = walk_tree(database, family)
+        location = []
+        for record in decode_records(database, tree):
+            known: Any = record  # the flat schema, whose every record has these
+            row = (
+                known["country_code"].upper(),
+                known["state1"],
+                known["latitude"],
+                known["longitude"],
+            )
+            location.append(rows.setdefault(row, len(rows)))
+        sources.append(Source(family, tree.networks, np.array([*location, NO_RECORD], np.int32)))
     return sources, list(rows)
 
 

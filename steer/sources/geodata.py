@@ -16,11 +16,11 @@ from geoip2.models import City
 from maxminddb.types import Record
 from numpy.typing import NDArray
 
-from steer.model.networks import NO_RECORD, UNKNOWN_ASN, UNKNOWN_KM, Family, Networks, Places
+from steer.model.networks import FAMILIES, NO_RECORD, UNKNOWN_ASN, UNKNOWN_KM, Family, Networks, Places
 from steer.model.place import Place
 from steer.sources.geo_records import NOTHING, PlaceRecord, Schema, asn_of, make_place, place_of, schema_of
 from steer.sources.mmdb_file import FETCH_AGAIN, LIBRARY_ERRORS, Database, open_database, refused
-from steer.sources.mmdb_tree import IPV4_IN_IPV6, sample_addresses, walk_tree
+from steer.sources.mmdb_tree import IPV4_IN_IPV6, Tree, sample_offsets, walk_tree
 
 Kind = Literal["city", "asn"]
 Row = TypeVar("Row", PlaceRecord, int)
@@ -72,12 +72,11 @@ def check_database(path: Path, kind: Kind) -> DatabaseInfo:
     Raises Refused when it is missing, empty, truncated, no MaxMind DB, or of another kind; damage further
     inside shows when it is read whole.
     """
-    with open_database(path) as database:
-        schema = _check_kind(database, kind)
-        has_ipv4, has_ipv6 = (bool(sample_addresses(database, family, 1)) for family in (4, 6))
-        families: tuple[Family, ...] = (*((4,) if has_ipv4 else ()), *((6,) if has_ipv6 else ()))
-        metadata = database.metadata
-        return DatabaseInfo(path, kind, schema, metadata.database_type, metadata.build_epoch_s, families)
+    database = open_database(path)
+    schema = _check_kind(database, kind)
+    families = tuple(family for family in FAMILIES if sample_offsets(database, family, 1))
+    metadata = database.metadata
+    return DatabaseInfo(path, kind, schema, metadata.database_type, metadata.build_epoch_s, families)
 
 
 class GeodataReader:
@@ -143,23 +142,17 @@ def _read_first(
 ) -> tuple[Networks, list[Row]]:
     """Networks and distinct rows of the first file that has the family."""
     for path in paths:
-        with open_database(path) as database:
-            _check_kind(database, kind)
-            networks = walk_tree(database, family)
-            if (networks.record != NO_RECORD).any():
-                return _join_rows(
-                    networks,
-                    (read_row(record) for record in decode_records(database, networks, family)),
-                    nothing,
-                )
+        database = open_database(path)
+        _check_kind(database, kind)
+        tree = walk_tree(database, family)
+        if tree.offset.size:
+            return _join_rows(tree.networks, map(read_row, decode_records(database, tree)), nothing)
     return Networks(np.zeros(1, np.uint64), np.full(1, NO_RECORD, np.int32)), []
 
 
-def decode_records(database: Database, networks: Networks, family: Family) -> Iterator[Record]:
-    """Each distinct record of the networks, decoded at one address that leads to it, by rising index."""
-    records, first = np.unique(networks.record, return_index=True)
-    for start in networks.start[first[records != NO_RECORD]].tolist():
-        yield database.get(IPv4Address(start >> 32) if family == 4 else IPv6Address(start << 64))
+def decode_records(database: Database, tree: Tree) -> Iterator[Record]:
+    """Each distinct record of the networks, in order of its index."""
+    return map(database.record_at, tree.offset.tolist())
 
 
 def _join_rows(networks: Networks, rows: Iterable[Row], nothing: Row) -> tuple[Networks, list[Row]]:
@@ -229,7 +222,7 @@ def _open_files(kind: Kind, paths: Sequence[Path], opened: ExitStack) -> list[Op
 def _check_kind(database: Database, kind: Kind) -> Schema:
     """The schema of a sample of records; raises Refused when they are not of the kind."""
     records = [
-        database.get(address) for family in (4, 6) for address in sample_addresses(database, family, 32)
+        database.record_at(offset) for family in FAMILIES for offset in sample_offsets(database, family, 32)
     ]
     if not records:
         raise refused(database.path, "the database holds no record", FITTING_DATABASES[kind])

@@ -4,8 +4,8 @@ Out comes the partition of one family's whole address space. Every record that t
 the walk ends after as many levels as the address has bits, sees no more nodes per level than the file has,
 and never leaves the data section; anything else is refused."""
 
-from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,21 +33,27 @@ IPV4_IN_IPV6 = (
 )
 
 
+class Tree(NamedTuple):
+    """One family's networks; `offset[record]` is where the data section has that record."""
+
+    networks: Networks
+    offset: NDArray[np.int64]
+
+
 def read_networks(path: Path, family: Family) -> Networks:
-    """One family's networks in a database; `record` counts its distinct data records from 0, by their place
-    in the file. A family that the file lacks: one segment without a record.
+    """One family's networks in a database; `record` counts its distinct records by their place in the file.
 
-    IPv6 networks longer than /64: what covers the first address of the /64 is taken. IPv4 in IPv6
-    (IPV4_IN_IPV6) has no record. Raises Refused when the file is not a whole, sound MaxMind DB.
+    A family that the file lacks: one segment without a record. IPv6 networks longer than /64: what covers
+    the first address of the /64 is taken. IPv4 in IPv6 (IPV4_IN_IPV6) has no record. Raises Refused when
+    the file is not a whole, sound MaxMind DB.
     """
-    with open_database(path) as database:
-        return walk_tree(database, family)
+    return walk_tree(open_database(path), family).networks
 
 
-def walk_tree(database: Database, family: Family) -> Networks:
+def walk_tree(database: Database, family: Family) -> Tree:
     """As `read_networks`, of an open database."""
     if family == 6 and database.metadata.ip_version == 4:
-        return Networks(np.zeros(1, np.uint64), np.full(1, NO_RECORD, np.int32))
+        return Tree(Networks(np.zeros(1, np.uint64), np.full(1, NO_RECORD, np.int32)), np.zeros(0, np.int64))
     node_count = database.metadata.node_count
     children = _read_children(database)
     ipv4_root = _find_ipv4_root(children, node_count) if database.metadata.ip_version == 6 else 0
@@ -63,38 +69,34 @@ def walk_tree(database: Database, family: Family) -> Networks:
         for first, end in IPV4_IN_IPV6:
             starts, values = _blank(starts, values, first, end, node_count)
     starts, values = _merge_neighbours(starts, values)
-    return Networks(starts, _number_records(values, node_count))
+    record, distinct = _number_records(values, node_count)
+    return Tree(Networks(starts, record), distinct.astype(np.int64) - node_count - DATA_SEPARATOR_BYTES)
 
 
-def sample_addresses(database: Database, family: Family, count: int) -> list[IPv4Address] | list[IPv6Address]:
-    """Up to `count` addresses of one family that have a record, from all over the tree; IPv4 in IPv6 is
-    left out.
+def sample_offsets(database: Database, family: Family, count: int) -> list[int]:
+    """Where the data section has the records of up to `count` networks of one family, from all over the tree.
 
-    A walk that keeps no more than SAMPLE_WIDTH nodes per level, so that it is over in milliseconds.
+    A walk that keeps no more than SAMPLE_WIDTH nodes per level, so that it is over in milliseconds. IPv4 in
+    IPv6 is left out. Raises Refused for an offset outside the data section.
     """
     metadata = database.metadata
     if family == 6 and metadata.ip_version == 4:
         return []
-    bits = 32 if family == 4 else 128
     ipv4_root = 0
     for _ in range(IPV4_DEPTH if metadata.ip_version == 6 else 0):
         ipv4_root = _read_child(database, ipv4_root, 0) if ipv4_root < metadata.node_count else ipv4_root
-    frontier, found = [(ipv4_root if family == 4 else 0, 0)], list[int]()
-    for level in range(bits + 1):
-        found += [prefix << (bits - level) for node, prefix in frontier if node > metadata.node_count]
-        inner = [(node, prefix) for node, prefix in frontier if node < metadata.node_count]
-        if len(found) >= count or not inner or level == bits:
+    skip = ipv4_root if family == 6 and ipv4_root < metadata.node_count else None
+    frontier, found = [ipv4_root if family == 4 else 0], list[int]()
+    for _ in range(33 if family == 4 else 129):
+        found += [value for value in frontier if value > metadata.node_count]
+        inner = [node for node in frontier if node < metadata.node_count]
+        if len(found) >= count or not inner:
             break
-        frontier = [
-            (_read_child(database, node, side), prefix << 1 | side)
-            for node, prefix in inner[:: -(-len(inner) // SAMPLE_WIDTH)]
-            for side in (0, 1)
-        ]
-        if family == 6 and ipv4_root < metadata.node_count:
-            frontier = [(node, prefix) for node, prefix in frontier if node != ipv4_root]
-    if family == 4:
-        return [IPv4Address(address) for address in found[:count]]
-    return [IPv6Address(address) for address in found[:count]]
+        kept = inner[:: -(-len(inner) // SAMPLE_WIDTH)]
+        frontier = [_read_child(database, node, side) for node in kept for side in (0, 1)]
+        frontier = [value for value in frontier if value != skip]
+    _check_values(database, np.array(found[:count], np.uint32))
+    return [value - metadata.node_count - DATA_SEPARATOR_BYTES for value in found[:count]]
 
 
 def _walk(
@@ -253,10 +255,10 @@ def _merge_neighbours(starts: Starts, values: Values) -> tuple[Starts, Values]:
     return starts[differs], values[differs]
 
 
-def _number_records(values: Values, node_count: int) -> NDArray[np.int32]:
-    """Values as indices of the distinct records, in rising order; -1 for "no record"."""
+def _number_records(values: Values, node_count: int) -> tuple[NDArray[np.int32], Values]:
+    """Values as indices of the distinct records, -1 for "no record"; and the records' values, rising."""
     distinct = np.unique(values)
     distinct = distinct[distinct != node_count]
     record = np.searchsorted(distinct, values).astype(np.int32)
     record[values == node_count] = NO_RECORD
-    return record
+    return record, distinct
