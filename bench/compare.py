@@ -82,9 +82,9 @@ class Speed:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One server. Memory is taken after the last round. `start_s`, `restart_s`: to the first answer, the first
-    time and once more, when what it caches is there. `nearest_share`: of clients with a known place, how many
-    were sent to the site nearest to it."""
+    """One server. Memory is taken after the last round. `start_s`, `restart_s`: to the first answer, at the
+    first start and at the next. `nearest_share`: of clients with a known place, how many were sent to the
+    site nearest to it."""
 
     server: str
     note: str
@@ -130,9 +130,7 @@ def compare(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _start_all(
-    plan: Plan, nested: Path, scratch: Path, stack: ExitStack
-) -> tuple[dict[str, Daemon], dict[str, str]]:
+def _start_all(plan: Plan, nested: Path, scratch: Path, stack: ExitStack) -> tuple[Daemons, dict[str, str]]:
     daemons: Daemons = {}
     skipped: dict[str, str] = {}
     for offset, name in enumerate(plan.servers):

@@ -72,6 +72,7 @@ def _compare(result: dict[str, Any]) -> Iterator[str]:
             yield speed_table(result["rows"], kind)
     yield "### Memory, start, and whether the answers are right"
     yield (
+        "`start`: from exec to the first answer; `again`: when what the server caches is there.\n"
         "`to nearest site`: of clients whose place is known, how many got the POP that brute force over the\n"
         "same data calls nearest. Knot and PowerDNS know no distance: they were given the nearest POP of\n"
         "each country."

@@ -64,7 +64,8 @@ def footprint_table(rows: Sequence[dict[str, Any]]) -> str:
         "asked for",
         "RSS MiB",
         "PSS MiB",
-        "first answer s",
+        "start s",
+        "again s",
         "sent to the nearest site",
         "NOERROR",
     ]
@@ -79,6 +80,7 @@ def footprint_table(rows: Sequence[dict[str, Any]]) -> str:
                 f"{row['rss_mib']:.0f}",
                 f"{row['pss_mib']:.0f}",
                 f"{row['start_s']:.2f}",
+                f"{row['restart_s']:.2f}",
                 "-" if nearest is None else percent(nearest, 1),
                 "-" if nearest is None else percent(noerror, 1),
             ]
