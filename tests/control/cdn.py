@@ -4,6 +4,7 @@ process.
 Everything is on loopback, on ports that the system chooses. Tests wait for what they can observe, with
 deadlines."""
 
+import io
 import json
 import os
 import re
@@ -13,18 +14,21 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import Any, TypeVar
+from unittest import mock
 
 import dns.edns
 import dns.message
 import dns.query
 import netaddr
 from mmdb_writer import MMDBWriter
+
+from steer.cli import main
 
 PLACES = {
     "133.0.0.0/8": ("JP", "AS", 35.0, 136.0),
@@ -170,16 +174,12 @@ class Cdn:
         writer.to_db_file(str(directory / f".{name}"))
         (directory / f".{name}").rename(directory / name)
 
-    def command(self, *arguments: str, **more: Any) -> subprocess.CompletedProcess[str]:
-        """Run `steer` with these arguments to its end."""
-        return subprocess.run(
-            [sys.executable, "-m", "steer", *arguments],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            env={**os.environ, **self.environment},
-            **more,
-        )
+    def command(self, *arguments: str) -> "Said":
+        """Run a command of `steer` to its end, in this process."""
+        out, err = io.StringIO(), io.StringIO()
+        with mock.patch.dict(os.environ, self.environment), redirect_stdout(out), redirect_stderr(err):
+            code = main(arguments)
+        return Said(code, out.getvalue(), err.getvalue())
 
     def serve(self) -> "Server":
         """Start `steer serve` and wait until it answers."""
@@ -198,6 +198,15 @@ class Cdn:
                 env={**os.environ, **self.environment},
             )
         return Server(process, log)
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a command came to."""
+
+    returncode: int
+    stdout: str
+    stderr: str
 
 
 @dataclass(slots=True)

@@ -1,0 +1,177 @@
+"""Explanations: the engine's answer beside its reasons, and the two never disagree."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from steer.control.explain import World, explain, read_question
+from steer.control.explain_text import explanation_text
+from steer.control.offline import load_offline, poll_once
+from steer.errors import Refused
+from steer.model.deployment import ForcedTarget
+from steer.model.service import Target
+from tests.control.cdn import ADDRESS, TOKYO, Cdn
+
+ZONE = """\
+zone: cdn.example
+zonefile: cdn.example.zone
+names:
+  www: {policy: web}
+  "@": {policy: web}
+  "*.wild": {policy: web}
+  split: {policy: split}
+  exp: {experiment: test}
+policies:
+  web:
+    rules:
+      - {when: {asn: [4730]}, answer: ["pop:gru", nearest]}
+      - {when: {country: [NL]}, answer: anycast}
+      - {answer: nearest}
+  split: {rules: [{answer: {"pop:fra": 50, "pop:nrt": 50}}]}
+experiments:
+  test: {arms: {a: {policy: web, share: 50%}, b: {policy: split, share: 50%}}}
+"""
+
+
+def world_of(cdn: Cdn) -> World:
+    async def make() -> World:
+        return await poll_once(await load_offline(cdn.directory, cdn.environment, lambda _: None))
+
+    cdn.write("cdn.example.yaml", ZONE)
+    return asyncio.run(make())
+
+
+@pytest.mark.parametrize("engine", ["native", "reference"])
+def test_reasons_and_answer_agree(cdn: Cdn, engine: str, pytestconfig: pytest.Config) -> None:
+    cdn.environment["STEER_ENGINE"] = engine
+    cdn.pops["gru"].status = "drain"
+    world = world_of(cdn)
+    assert world.engine == engine
+    clients = [
+        TOKYO,
+        "133.2.0.0/24",
+        "193.0.6.0/24",
+        "200.1.2.0/24",
+        "10.1.2.0/24",
+        "0.0.0.0/0",
+        "9.9.9.0/24",
+        "",
+    ]
+    clients += ["2001:200::/48", "2002:8501:0101::/48", "::ffff:133.1.0.1/128", "fe80::/64"]
+    for name in ("www", "split", "exp", "a.wild"):
+        for client in clients:
+            found = explain(world, read_question(f"{name}.cdn.example", "A", client, "133.2.9.9"))
+            assert found["agrees"] is True, explanation_text(found)
+            assert found["reasons"]["rules"]
+            json.dumps(found)
+
+
+def test_every_loser_has_a_reason(cdn: Cdn) -> None:
+    cdn.pops["gru"].status = "drain"
+    found = explain(world_of(cdn), read_question("www.cdn.example", "A", TOKYO, ""))
+    rows = {each["target"]: each for each in found["reasons"]["candidates"]}
+    assert rows["pop:nrt"]["won"]
+    assert 0 < rows["pop:nrt"]["distance_km"] < 400 < rows["pop:fra"]["distance_km"]
+    assert rows["pop:nrt"]["expected_rtt_ms"] == pytest.approx(
+        5 + 0.0125 * rows["pop:nrt"]["distance_km"], abs=0.1
+    )
+    assert rows["pop:gru"]["state"] == "drained"
+    assert all(each["why"] for each in rows.values())
+    assert found["reasons"]["rule"] == "cdn.example/web#1"
+    assert found["answer"]["records"] == [
+        {
+            "name": "www.cdn.example",
+            "type": "A",
+            "ttl_s": found["answer"]["records"][0]["ttl_s"],
+            "data": ADDRESS["nrt"],
+        }
+    ]
+    assert found["place"]["asn"] == 4730
+    assert found["place"]["network"] == "133.1.0.0/16" or found["place"]["network"] == "133.0.0.0/8"
+
+
+def test_an_override_stands_above_the_reasons(cdn: Cdn) -> None:
+    world = world_of(cdn)
+    line = ForcedTarget("www.cdn.example", Target("pop", "fra"), "leak", None)
+    found = explain(replace(world, forced=(line,)), read_question("www.cdn.example", "A", TOKYO, ""))
+    assert found["override"]["target"] == "pop:fra"
+    assert found["agrees"] is False  # this world's snapshot knows nothing of the line: seen, and said
+    assert "OVERRIDE" in explanation_text(found)
+    assert "WARNING" in explanation_text(found)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "rcode"),
+    [
+        ("plain.cdn.example", "TXT", "NOERROR"),
+        ("nothing.cdn.example", "A", "NXDOMAIN"),
+        ("www.cdn.example", "MX", "NOERROR"),
+        ("elsewhere.example", "A", "REFUSED"),
+        (".", "NS", "REFUSED"),
+    ],
+)
+def test_what_is_not_steered_is_answered_and_said(cdn: Cdn, name: str, kind: str, rcode: str) -> None:
+    found = explain(world_of(cdn), read_question(name, kind, TOKYO, ""))
+    assert found["answer"]["rcode"] == rcode
+    assert found["agrees"] is None
+    assert explanation_text(found).count("\n") >= 3
+
+
+def test_an_alias_leads_to_the_steered_name(cdn: Cdn) -> None:
+    world = world_of(cdn)
+    with_ecs = explain(world, read_question("static.cdn.example", "A", TOKYO, ""))
+    assert [record["type"] for record in with_ecs["answer"]["records"]] == ["CNAME"]
+    without = explain(world, read_question("static.cdn.example", "A", "", "133.2.0.1"))
+    assert [record["type"] for record in without["answer"]["records"]] == ["CNAME", "A"]
+    for found in (with_ecs, without):
+        assert found["reasons"]["name"] == "www"
+        assert found["agrees"] is not False
+
+
+@pytest.mark.parametrize(
+    ("question", "faults"),
+    [
+        (("a..b", "A", "", ""), ["name"]),
+        (("x" * 70, "A", "", ""), ["name"]),
+        (("www.cdn.example", "AAAAA", "", ""), ["type"]),
+        (("www.cdn.example", "A", "133.1.0.0/33", ""), ["client"]),
+        (("www.cdn.example", "A", "", "resolver"), ["resolver"]),
+        (("a..b", "?", "x", "y"), ["client", "name", "resolver", "type"]),
+    ],
+)
+def test_a_question_that_makes_no_sense_is_refused_whole(
+    question: tuple[str, str, str, str], faults: list[str]
+) -> None:
+    with pytest.raises(Refused) as refused:
+        read_question(*question)
+    assert [fault.file for fault in refused.value.faults] == faults
+
+
+def test_host_bits_of_a_client_do_not_matter() -> None:
+    assert str(read_question("a.b", "A", "133.1.2.3/16", "").client) == "133.1.0.0/16"
+    assert str(read_question("a.b", "A", "133.1.2.3", "").client) == "133.1.2.3/32"
+
+
+def test_the_command_asks_the_running_server_and_falls_back(cdn: Cdn) -> None:
+    def run(*more: str) -> dict[str, object]:
+        done = cdn.command(
+            "explain", str(cdn.directory), "www.cdn.example", "A", "--client", TOKYO, "--json", *more
+        )
+        assert done.returncode == 0, done.stderr
+        return dict(json.loads(done.stdout))
+
+    origin: Callable[[dict[str, object]], str] = lambda found: str(found["origin"])  # noqa: E731
+    assert "no server was asked" in origin(run())
+    server = cdn.serve()
+    cdn.write(
+        "steer.yaml",
+        cdn.steer().replace("api: '127.0.0.1:0'", f"api: '{server.api.removeprefix('http://')}'"),
+    )
+    found = run()
+    assert "the running server test1" in origin(found)
+    assert "no server was asked" in origin(run("--offline"))
+    text = cdn.command("explain", str(cdn.directory), "www.cdn.example", "--client", TOKYO).stdout
+    assert "=> pop:nrt" in text
