@@ -6,17 +6,15 @@
 mod choose;
 mod compose;
 mod counters;
+mod measure;
 mod resolve;
 #[cfg(test)]
 mod tests;
 
 pub use counters::{COUNTER_NAMES, Counter, Counters};
+pub use measure::measure;
 
-use std::sync::Barrier;
-use std::thread;
-use std::time::{Duration, Instant};
-
-use crate::snapshot::{Family, Known, Snapshot, View};
+use crate::snapshot::{Family, Known, View};
 use crate::wire::{
     Asked, Compressor, Dropped, Labels, MAX_MESSAGE_BYTES, Message, Outcome, PLAIN_UDP_BYTES, Parsed,
     bare_reply, kinds, parse,
@@ -43,36 +41,42 @@ pub struct Request<'p> {
 
 /// What answering needs beside its arguments; one per thread.
 pub struct Answerer {
-    labels: Labels,
-    compressor: Compressor,
-    waiting: Vec<Waiting>,
+    slots: Vec<Slot>,
+    waiting: Vec<u8>, // indices of slots, and of their requests
     keys: [(Family, u64); BATCH],
     rows: [u32; BATCH],
     pending: [u8; BATCH],
+    writer: Writer,
 }
 
-/// A query for a steered name, between the stages.
-#[derive(Clone, Copy, Debug)]
-struct Waiting {
-    index: u8,
+/// A query between the stages.
+#[derive(Clone, Copy, Debug, Default)]
+struct Slot {
     asked: Asked,
     known: Known,
     resolved: Resolved,
     steered: u32,
     client: Client,
-    placed: Option<Placed>,
+    placed: Placed,
     plan: u32,
+}
+
+/// What reading and writing names needs.
+#[derive(Default)]
+struct Writer {
+    labels: Labels,
+    compressor: Compressor,
 }
 
 impl Default for Answerer {
     fn default() -> Self {
         Self {
-            labels: Labels::default(),
-            compressor: Compressor::default(),
+            slots: vec![Slot::default(); BATCH],
             waiting: Vec::with_capacity(BATCH),
             keys: [(Family::V4, 0); BATCH],
             rows: [0; BATCH],
             pending: [0; BATCH],
+            writer: Writer::default(),
         }
     }
 }
@@ -90,55 +94,83 @@ impl Answerer {
         lengths: &mut [usize],
     ) {
         self.waiting.clear();
-        for (index, ((request, buffer), length)) in requests
-            .iter()
-            .zip(buffers.chunks_exact_mut(stride))
-            .zip(lengths.iter_mut())
-            .take(BATCH)
-            .enumerate()
-        {
-            *length = self.begin(view, counters, request, buffer, index as u8);
+        let batch = requests.iter().zip(buffers.chunks_exact_mut(stride)).zip(lengths.iter_mut());
+        for (index, (((request, buffer), length), slot)) in batch.zip(&mut self.slots).enumerate() {
+            match self.writer.begin(view, counters, request, buffer, slot) {
+                Begun::Replied(octets) => *length = octets,
+                Begun::Waits => self.waiting.push(index as u8),
+            }
         }
         self.place_all(view, counters, requests);
         let mut buffers = buffers.chunks_exact_mut(stride).enumerate();
-        let waiting = std::mem::take(&mut self.waiting);
-        for waiting in &waiting {
-            let index = usize::from(waiting.index);
-            let Some((_, buffer)) = buffers.find(|(number, _)| *number == index) else {
-                continue;
-            };
-            lengths[index] = self.finish(view, counters, &requests[index], buffer, waiting);
+        for &index in &self.waiting {
+            let index = usize::from(index);
+            let Some((_, buffer)) = buffers.find(|&(number, _)| number == index) else { break };
+            lengths[index] = self.writer.finish(view, counters, &requests[index], buffer, &self.slots[index]);
         }
-        self.waiting = waiting;
-        let octets = |lengths: &mut dyn Iterator<Item = usize>| lengths.sum::<usize>() as u64;
-        counters.add(Counter::BytesIn, octets(&mut requests.iter().map(|request| request.packet.len())));
-        counters.add(Counter::BytesOut, octets(&mut lengths[..requests.len()].iter().copied()));
+        let octets_in: usize = requests.iter().map(|request| request.packet.len()).sum();
+        let octets_out: usize = lengths.iter().take(requests.len()).sum();
+        counters.add(Counter::BytesIn, octets_in as u64);
+        counters.add(Counter::BytesOut, octets_out as u64);
     }
 
-    /// Answers whatever needs no look-up of a client; what does, waits.
+    /// Looks the clients of all that wait up, and their plans.
+    fn place_all(&mut self, view: &View<'_>, counters: &Counters, requests: &[Request<'_>]) {
+        let count = self.waiting.len();
+        for (key, &index) in self.keys.iter_mut().zip(&self.waiting) {
+            let client = &self.slots[usize::from(index)].client;
+            *key = (client.family, client.key);
+        }
+        view.map.find_rows(&self.keys[..count], &mut self.rows[..count], &mut self.pending[..count]);
+        view.map.touch_rows(&self.rows[..count]);
+        for (&row, &index) in self.rows.iter().zip(&self.waiting) {
+            let slot = &mut self.slots[usize::from(index)];
+            let steered = view.records.steered(slot.steered);
+            let source = requests[usize::from(index)].source;
+            slot.placed = choose::place(view, steered, source, slot.client, view.map.row(row), counters);
+        }
+        for &index in &self.waiting {
+            let slot = &mut self.slots[usize::from(index)];
+            slot.plan = choose::plan_at(view, &slot.placed);
+        }
+        view.choices.touch(self.waiting.iter().map(|&index| self.slots[usize::from(index)].plan));
+    }
+}
+
+/// What became of a query in the first stage.
+enum Begun {
+    /// It was answered in so many octets, or in none.
+    Replied(usize),
+    /// Its client is to be looked up.
+    Waits,
+}
+
+impl Writer {
+    /// Answers whatever needs no look-up of a client; what does, waits in its slot.
     fn begin(
         &mut self,
         view: &View<'_>,
         counters: &Counters,
         request: &Request<'_>,
         buffer: &mut [u8],
-        index: u8,
-    ) -> usize {
+        slot: &mut Slot,
+    ) -> Begun {
         counters.count(if request.is_tcp { Counter::QueriesTcp } else { Counter::QueriesUdp });
-        let asked = match parse(request.packet, &mut self.labels, view.records.steers) {
+        match parse(request.packet, &mut slot.asked, &mut self.labels, view.records.steers) {
             Parsed::Dropped(dropped) => {
                 counters.count(match dropped {
                     Dropped::Short => Counter::DroppedShort,
                     Dropped::Response => Counter::DroppedResponse,
                 });
-                return 0;
+                return Begun::Replied(0);
             }
             Parsed::Bare(rcode) => {
                 counters.count_rcode(rcode);
-                return bare_reply(buffer, request.packet, rcode);
+                return Begun::Replied(bare_reply(buffer, request.packet, rcode));
             }
-            Parsed::Asked(asked) => asked,
-        };
+            Parsed::Asked => {}
+        }
+        let asked = &slot.asked;
         if asked.ecs.is_some() {
             counters.count(Counter::EcsQueries);
         }
@@ -148,43 +180,23 @@ impl Answerer {
         if let Some(rcode) = asked.verdict {
             counters.count_rcode(rcode);
             let outcome = Outcome { rcode, is_authoritative: false, is_truncated: false, scope_bits: 0 };
-            let message = Message::reply(buffer, request.packet, &asked, MAX_MESSAGE_BYTES);
-            return message.finish(request.packet, &asked, outcome, view.records.udp_bytes);
+            let mut message = Message::reply(buffer, request.packet, asked, MAX_MESSAGE_BYTES);
+            return Begun::Replied(message.finish(request.packet, asked, outcome, view.records.udp_bytes));
         }
-        let known = view
+        slot.known = view
             .records
             .known_whole(asked.name(request.packet), self.labels.count())
             .unwrap_or_else(|| view.records.walk(self.labels.from_the_right(request.packet)));
-        let resolved = resolve(view.records, known, &asked);
-        let End::Steered(steered, _) = resolved.end else {
-            return self.reply(view, counters, request, buffer, (&asked, known, &resolved, None));
+        resolve(view.records, slot.known, asked, &mut slot.resolved);
+        let End::Steered(steered, _) = slot.resolved.end else {
+            return Begun::Replied(self.reply(view, counters, request, buffer, slot, None));
         };
         if let Some(chosen) = choose::forced(view, steered, asked.kind == kinds::AAAA, counters) {
-            return self.reply(view, counters, request, buffer, (&asked, known, &resolved, Some(&chosen)));
+            return Begun::Replied(self.reply(view, counters, request, buffer, slot, Some(&chosen)));
         }
-        let client = Client::new(asked.ecs, request.source, counters);
-        self.waiting.push(Waiting { index, asked, known, resolved, steered, client, placed: None, plan: 0 });
-        0
-    }
-
-    /// Looks the clients of all that wait up, and their plans.
-    fn place_all(&mut self, view: &View<'_>, counters: &Counters, requests: &[Request<'_>]) {
-        let count = self.waiting.len();
-        for (key, waiting) in self.keys.iter_mut().zip(&self.waiting) {
-            *key = (waiting.client.family, waiting.client.key);
-        }
-        view.map.find_rows(&self.keys[..count], &mut self.rows[..count], &mut self.pending[..count]);
-        view.map.touch_rows(&self.rows[..count]);
-        for (waiting, &row) in self.waiting.iter_mut().zip(&self.rows) {
-            let steered = view.records.steered(waiting.steered);
-            let source = requests[usize::from(waiting.index)].source;
-            waiting.placed =
-                Some(choose::place(view, steered, source, waiting.client, view.map.row(row), counters));
-        }
-        for waiting in &mut self.waiting {
-            waiting.plan = waiting.placed.map_or(0, |placed| choose::plan_at(view, &placed));
-        }
-        view.choices.touch(self.waiting.iter().map(|waiting| waiting.plan));
+        slot.steered = steered;
+        slot.client = Client::new(asked.ecs.as_ref(), request.source, counters);
+        Begun::Waits
     }
 
     /// Chooses and writes the answer of one that waited.
@@ -194,15 +206,12 @@ impl Answerer {
         counters: &Counters,
         request: &Request<'_>,
         buffer: &mut [u8],
-        waiting: &Waiting,
+        slot: &Slot,
     ) -> usize {
-        let steered = view.records.steered(waiting.steered);
-        let is_ipv6 = waiting.asked.kind == kinds::AAAA;
-        let chosen = waiting
-            .placed
-            .map(|placed| choose::choose(view, steered, placed, waiting.plan, is_ipv6, counters));
-        let what = (&waiting.asked, waiting.known, &waiting.resolved, chosen.as_ref());
-        self.reply(view, counters, request, buffer, what)
+        let steered = view.records.steered(slot.steered);
+        let is_ipv6 = slot.asked.kind == kinds::AAAA;
+        let chosen = choose::choose(view, steered, slot.placed, slot.plan, is_ipv6, counters);
+        self.reply(view, counters, request, buffer, slot, Some(&chosen))
     }
 
     fn reply(
@@ -211,45 +220,21 @@ impl Answerer {
         counters: &Counters,
         request: &Request<'_>,
         buffer: &mut [u8],
-        (asked, known, resolved, chosen): (&Asked, Known, &Resolved, Option<&Chosen<'_>>),
+        slot: &Slot,
+        chosen: Option<&Chosen<'_>>,
     ) -> usize {
-        let limit = limit_bytes(asked, request.is_tcp, view.records.udp_bytes);
+        let (asked, udp_bytes) = (&slot.asked, view.records.udp_bytes);
+        let limit = limit_bytes(asked, request.is_tcp, udp_bytes);
         let mut message = Message::reply(buffer, request.packet, asked, limit);
-        let mut composer =
-            Composer::new(view.records, &mut self.compressor, &mut self.labels, request.packet, known);
-        let outcome = composer.compose(&mut message, asked, resolved, chosen, counters);
+        let (compressor, labels) = (&mut self.compressor, &mut self.labels);
+        let mut composer = Composer::new(view.records, compressor, labels, request.packet, slot.known);
+        let outcome = composer.compose(&mut message, asked, &slot.resolved, chosen, counters);
         counters.count_rcode(outcome.rcode);
         if outcome.is_truncated {
             counters.count(Counter::AnswersTruncated);
         }
-        message.finish(request.packet, asked, outcome, view.records.udp_bytes)
+        message.finish(request.packet, asked, outcome, udp_bytes)
     }
-}
-
-/// How long `threads` threads take to answer all requests `rounds` times each.
-pub fn measure(snapshot: &Snapshot, requests: &[Request<'_>], threads: usize, rounds: usize) -> Duration {
-    const STRIDE: usize = UDP_REPLY_BYTES + 64;
-    let barrier = Barrier::new(threads + 1);
-    thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                let (mut answerer, counters) = (Answerer::default(), Counters::default());
-                let (mut buffers, mut lengths) = (vec![0; BATCH * STRIDE], [0; BATCH]);
-                barrier.wait();
-                for _ in 0..rounds {
-                    for batch in requests.chunks(BATCH) {
-                        let view = snapshot.view();
-                        answerer.answer(&view, &counters, batch, &mut buffers, STRIDE, &mut lengths);
-                    }
-                }
-                barrier.wait();
-            });
-        }
-        barrier.wait();
-        let start = Instant::now();
-        barrier.wait();
-        start.elapsed()
-    })
 }
 
 /// Most octets of a reply: RFC 1035 sections 4.2.1 and 4.2.2, RFC 6891 section 6.2.3.

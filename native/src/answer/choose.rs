@@ -11,7 +11,7 @@ const TRANSLATED_SCOPE: u8 = 128; // of a translated block, where SOURCE is shor
 const FALLBACK: usize = usize::MAX;
 
 /// Whose address decides.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Client {
     /// Which table.
     pub(super) family: Family,
@@ -26,7 +26,7 @@ pub(super) struct Client {
 }
 
 /// The plan of a client, where it stands.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Placed {
     client: Client,
     partition: u16,
@@ -46,9 +46,9 @@ pub(super) struct Chosen<'s> {
 
 impl Client {
     /// Step 2, before the look-up. `source`: IPv4 as ::ffff:a.b.c.d.
-    pub(super) fn new(ecs: Option<Ecs>, source: u128, counters: &Counters) -> Self {
+    pub(super) fn new(ecs: Option<&Ecs>, source: u128, counters: &Counters) -> Self {
         // ECS-9: SOURCE 0 says nothing of the client.
-        match ecs.filter(|ecs| ecs.source_bits > 0).map(|ecs| ecs.client()) {
+        match ecs.filter(|ecs| ecs.source_bits > 0).map(Ecs::client) {
             None => Self::from_source(source, 0),
             Some(Some(address)) => Self::at(address, true, 0),
             Some(None) => {

@@ -6,18 +6,20 @@ use crate::wire::{Asked, kinds};
 const MAX_CHAIN: usize = 8;
 
 /// Whose name an answer stands under.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(super) enum Owner {
     /// The question's own, also where a wildcard answers for it.
+    #[default]
     Question,
     /// A name that a CNAME led to.
     Name(u32),
 }
 
 /// What a chain of CNAMEs ends in.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(super) enum End {
     /// Not in a zone served.
+    #[default]
     Refused,
     /// The chain is the answer.
     Chain,
@@ -36,7 +38,7 @@ pub(super) enum End {
 }
 
 /// What answers a question.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Resolved {
     chain: [u32; MAX_CHAIN],
     chain_length: u8,
@@ -69,19 +71,17 @@ impl Resolved {
     }
 }
 
-/// Looks a question up. `known`: how far down the tree its name is known.
-pub(super) fn resolve(records: &Records, known: Known, asked: &Asked) -> Resolved {
-    let mut resolved =
-        Resolved { chain: [NONE; MAX_CHAIN], chain_length: 0, owner: Owner::Question, end: End::Chain };
+/// Looks a question up. `known`: how far down the tree its name is known. What `resolved` held is forgotten.
+pub(super) fn resolve(records: &Records, known: Known, asked: &Asked, resolved: &mut Resolved) {
+    (resolved.chain_length, resolved.owner) = (0, Owner::Question);
     let mut known = known;
-    loop {
+    resolved.end = loop {
         let node = match records.find(known, asked.kind == kinds::DS) {
-            Found::NoZone if resolved.chain_length > 0 => return resolved,
-            Found::NoZone => return Resolved { end: End::Refused, ..resolved },
-            Found::Nothing(zone) => return Resolved { end: End::NxDomain(zone), ..resolved },
+            Found::NoZone if resolved.chain_length > 0 => break End::Chain,
+            Found::NoZone => break End::Refused,
+            Found::Nothing(zone) => break End::NxDomain(zone),
             Found::Cut(node) => {
-                let end = records.rrset_at(node, kinds::NS).map_or(End::Chain, |(id, _)| End::Referral(id));
-                return Resolved { end, ..resolved };
+                break records.rrset_at(node, kinds::NS).map_or(End::Chain, |(id, _)| End::Referral(id));
             }
             Found::Exact(node) | Found::Wildcard(node) => node,
         };
@@ -91,17 +91,17 @@ pub(super) fn resolve(records: &Records, known: Known, asked: &Asked) -> Resolve
             _ => records.rrset_at(node, kinds::CNAME),
         };
         let Some((id, rrset)) = alias else {
-            return Resolved { end: end_at(records, node, asked.kind), ..resolved };
+            break end_at(records, node, asked.kind);
         };
         // ECS-12: thousands of aliases share the cache entries of one steered name.
         let stands_alone = asked.ecs.is_some() && rrset.flags & RRSET_STEERED_TARGET != 0;
         if !resolved.push(id) || stands_alone {
-            return resolved;
+            break End::Chain;
         }
         let target = target(records, rrset);
         resolved.owner = Owner::Name(target);
         known = records.known(target);
-    }
+    };
 }
 
 /// The name that a CNAME leads to.

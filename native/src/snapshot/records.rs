@@ -101,7 +101,7 @@ impl Records {
 
     /// A name that has a node, found at once. `octets`: all its labels with their length octets, without the root's zero.
     pub fn known_whole(&self, octets: &[u8], labels: u8) -> Option<Known> {
-        let name = self.whole_names.find(self, octets)?;
+        let name = self.whole_names.find(octets)?;
         Some(Known { name, labels, whole: true })
     }
 

@@ -4,56 +4,67 @@ use super::format::NONE;
 use super::records::{ROOT, Records};
 
 const CHUNK: usize = size_of::<u64>();
+const MAX_CHUNKS: usize = 32; // of a name of 255 octets
 const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15; // 2^64 / golden ratio, odd
 
-/// Name ids by hash of all labels: open addressing, a power of two, at most half full.
+/// Names by hash of all labels: open addressing, a power of two, at most half full.
 #[derive(Debug, Default)]
 pub(super) struct WholeNames {
-    slots: Vec<u32>,
+    slots: Vec<Slot>,
+    chunks: Vec<u64>,
+}
+
+/// A name and where its octets stand, eight to a chunk.
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    name: u32,
+    first_chunk: u32,
+    chunk_count: u32,
 }
 
 impl WholeNames {
     /// Holds all names with a node, but for the root.
     pub(super) fn new(records: &Records) -> Self {
         let names: Vec<u32> = (1..records.name_count()).filter(|&name| records.has_node(name)).collect();
-        let mut slots = vec![NONE; (2 * names.len()).next_power_of_two().max(2)];
-        let mask = slots.len() - 1;
+        let empty = Slot { name: NONE, first_chunk: 0, chunk_count: 0 };
+        let slot_count = (2 * names.len()).next_power_of_two().max(2);
+        let mut whole = Self { slots: vec![empty; slot_count], chunks: Vec::new() };
         for name in names {
-            let mut slot = hash(&octets_of(records, name)) as usize & mask;
-            while slots[slot] != NONE {
-                slot = (slot + 1) & mask;
+            let mut buffer = [0; MAX_CHUNKS];
+            let octets = octets_of(records, name);
+            let Some((chunks, hash)) = lower_case_chunks(&octets, &mut buffer) else { continue };
+            let mut slot = hash as usize & (slot_count - 1);
+            while whole.slots[slot].name != NONE {
+                slot = (slot + 1) & (slot_count - 1);
             }
-            slots[slot] = name;
+            let first_chunk = whole.chunks.len() as u32;
+            whole.slots[slot] = Slot { name, first_chunk, chunk_count: chunks.len() as u32 };
+            whole.chunks.extend_from_slice(chunks);
         }
-        Self { slots }
+        whole
     }
 
     /// The name with these octets, of either case.
-    pub(super) fn find(&self, records: &Records, octets: &[u8]) -> Option<u32> {
+    pub(super) fn find(&self, octets: &[u8]) -> Option<u32> {
         let mask = self.slots.len().checked_sub(1)?;
-        let mut slot = hash(octets) as usize & mask;
+        let mut buffer = [0; MAX_CHUNKS];
+        let (chunks, hash) = lower_case_chunks(octets, &mut buffer)?;
+        let mut index = hash as usize & mask;
         loop {
-            let name = self.slots[slot];
-            if name == NONE || is_name(records, name, octets) {
-                return (name != NONE).then_some(name);
+            let slot = &self.slots[index];
+            if slot.name == NONE {
+                return None;
             }
-            slot = (slot + 1) & mask; // ends: half of the slots are empty
+            let known = &self.chunks[slot.first_chunk as usize..][..slot.chunk_count as usize];
+            // Padding is no matter: the length octets say where a name ends.
+            if known.len() == chunks.len()
+                && known.iter().zip(chunks.iter()).all(|(known, chunk)| known == chunk)
+            {
+                return Some(slot.name);
+            }
+            index = (index + 1) & mask; // ends: half of the slots are empty
         }
     }
-}
-
-/// Whether a name consists of exactly these labels.
-fn is_name(records: &Records, name: u32, octets: &[u8]) -> bool {
-    let (mut name, mut rest) = (name, octets);
-    while name != ROOT {
-        let label = records.label(name);
-        match rest.split_at_checked(label.len()) {
-            Some((front, after)) if front.eq_ignore_ascii_case(label) => rest = after,
-            _ => return false,
-        }
-        name = records.parent(name);
-    }
-    rest.is_empty()
 }
 
 fn octets_of(records: &Records, name: u32) -> Vec<u8> {
@@ -65,24 +76,20 @@ fn octets_of(records: &Records, name: u32) -> Vec<u8> {
     octets
 }
 
-/// Eight octets at a time, in lower case.
-fn hash(octets: &[u8]) -> u64 {
+/// The octets in lower case, padded with zeros, and their hash; nothing for more than a name may have.
+fn lower_case_chunks<'b>(octets: &[u8], buffer: &'b mut [u64; MAX_CHUNKS]) -> Option<(&'b [u64], u64)> {
+    let chunks = buffer.get_mut(..octets.len().div_ceil(CHUNK))?;
     let mut hash = octets.len() as u64;
-    let mut chunks = octets.chunks_exact(CHUNK);
-    for chunk in &mut chunks {
-        hash = mix(hash, chunk);
+    let mut whole = octets.chunks_exact(CHUNK);
+    let last = whole.remainder().iter().rev().fold(0, |chunk, &octet| chunk << 8 | u64::from(octet));
+    let whole =
+        whole.by_ref().map(|chunk| chunk.first_chunk().map_or(0, |&octets| u64::from_le_bytes(octets)));
+    for (to, chunk) in chunks.iter_mut().zip(whole.chain(Some(last))) {
+        *to = lower_case(chunk);
+        let product = (hash ^ *to).wrapping_mul(MULTIPLIER);
+        hash = product ^ product >> 32;
     }
-    let mut last = [0; CHUNK];
-    for (to, from) in last.iter_mut().zip(chunks.remainder()) {
-        *to = *from;
-    }
-    mix(hash, &last)
-}
-
-fn mix(hash: u64, chunk: &[u8]) -> u64 {
-    let chunk = chunk.first_chunk().map_or(0, |&octets| u64::from_le_bytes(octets));
-    let product = (hash ^ lower_case(chunk)).wrapping_mul(MULTIPLIER);
-    product ^ product >> 32
+    Some((chunks, hash))
 }
 
 /// Eight octets in lower case; length octets are below every letter.

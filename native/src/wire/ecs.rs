@@ -45,9 +45,8 @@ impl Ecs {
         {
             return None;
         }
-        let mut address = [0; 16];
-        address[..octets.len()].copy_from_slice(octets);
-        let address = u128::from_be_bytes(address);
+        let (high, low) = octets.split_at(octets.len().min(8));
+        let address = u128::from(left_aligned(high)) << 64 | u128::from(left_aligned(low));
         let past_source = address.checked_shl(u32::from(source_bits)).unwrap_or(0);
         if past_source != 0 {
             return None;
@@ -88,6 +87,12 @@ pub fn read_source(source: u128) -> ClientAddress {
         key: (source >> 64) as u64,
         added_bits: 0,
     })
+}
+
+/// At most eight octets as the first of a number. (A buffer to copy them to would stall its reader on the writes.)
+fn left_aligned(octets: &[u8]) -> u64 {
+    let number = octets.iter().fold(0, |number, &octet| number << 8 | u64::from(octet));
+    number.checked_shl(64 - 8 * octets.len() as u32).unwrap_or(0)
 }
 
 /// Reads through 6to4 (RFC 3056), mapped (RFC 4291), NAT64 (RFC 6052) and Teredo (RFC 4380) addresses; nothing for one of

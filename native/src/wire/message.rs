@@ -133,7 +133,7 @@ impl<'b> Message<'b> {
     }
 
     /// Writes OPT and header; returns the octets of the message. `offered_udp_bytes`: the size in OPT.
-    pub fn finish(mut self, query: &[u8], asked: &Asked, outcome: Outcome, offered_udp_bytes: u16) -> usize {
+    pub fn finish(&mut self, query: &[u8], asked: &Asked, outcome: Outcome, offered_udp_bytes: u16) -> usize {
         self.limit = self.buffer.len();
         if let Some(edns) = asked.edns {
             self.put_opt(query, edns, asked.ecs, outcome, offered_udp_bytes);

@@ -26,8 +26,8 @@ pub enum Parsed {
     Dropped(Dropped),
     /// Answered with 12 octets: no question could be read.
     Bare(Rcode),
-    /// A question.
-    Asked(Asked),
+    /// A question, which was read.
+    Asked,
 }
 
 /// A question, what came with it, and what is wrong with it.
@@ -70,8 +70,8 @@ pub struct Edns {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 struct Malformed;
 
-/// Reads a message; `labels` becomes those of the question. `reads_ecs`: some zone steers (ECS-8).
-pub fn parse(packet: &[u8], labels: &mut Labels, reads_ecs: bool) -> Parsed {
+/// Reads a message into `asked`; `labels` becomes those of the question. `reads_ecs`: some zone steers (ECS-8).
+pub fn parse(packet: &[u8], asked: &mut Asked, labels: &mut Labels, reads_ecs: bool) -> Parsed {
     let Some(&[_, _, flags, _, ..]) = packet.first_chunk::<HEADER_BYTES>() else {
         return Parsed::Dropped(Dropped::Short);
     };
@@ -82,22 +82,26 @@ pub fn parse(packet: &[u8], labels: &mut Labels, reads_ecs: bool) -> Parsed {
         return Parsed::Bare(Rcode::NotImp);
     }
     // RFC 9619: a query has exactly one question.
-    let question = if u16_at(packet, 4) == Some(1) { question(packet, labels) } else { None };
-    let Some((mut asked, class)) = question else {
+    let class = if u16_at(packet, 4) == Some(1) { question(packet, asked, labels) } else { None };
+    let Some(class) = class else {
         return Parsed::Bare(Rcode::FormErr);
     };
-    asked.verdict = verdict(packet, &mut asked, class, reads_ecs);
+    asked.verdict = verdict(packet, asked, class, reads_ecs);
     if asked.verdict == Some(Rcode::FormErr) || asked.verdict == Some(Rcode::BadVers) {
         asked.ecs = None; // ECS-8
     }
-    Parsed::Asked(asked)
+    Parsed::Asked
 }
 
-fn question(packet: &[u8], labels: &mut Labels) -> Option<(Asked, u16)> {
+/// Reads the question; returns its class.
+fn question(packet: &[u8], asked: &mut Asked, labels: &mut Labels) -> Option<u16> {
     let name_end = labels.read(packet, HEADER_BYTES)?;
     let kind = u16_at(packet, name_end)?;
     let class = u16_at(packet, name_end + 2)?;
-    Some((Asked { question_end: (name_end + 4) as u16, kind, ..Asked::default() }, class))
+    asked.question_end = (name_end + 4) as u16;
+    asked.kind = kind;
+    (asked.edns, asked.ecs, asked.ecs_malformed) = (None, None, false);
+    Some(class)
 }
 
 /// The rcode that no zone has a say in; fills in OPT and ECS.
