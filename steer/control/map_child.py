@@ -186,13 +186,16 @@ def _digest(path: Path) -> str:
 
 
 async def _run_child(work: tuple[object, ...], progress: Callable[[str], None]) -> None:
-    child = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "steer.control.map_child",
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
+    try:
+        child = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "steer.control.map_child",
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+        )
+    except OSError as error:  # such as a Python that only root may run, after root was given up
+        raise MapBuildError(f"the map child cannot be started: {error}") from error
     try:
         assert child.stdin is not None
         assert child.stdout is not None
