@@ -225,7 +225,7 @@ def kind_of_input(faults: Collection[Fault]) -> str:
 
 def build_fault(directory: Path, error: MapBuildError) -> Fault:
     """A map that could not be built, as a fault to show."""
-    fix = "see the log above; SIGHUP tries again"
+    fix = "see what is logged above; SIGHUP makes a server try again"
     return Fault(str(directory), 0, 0, f"its map could not be built: {error}", fix)
 
 
