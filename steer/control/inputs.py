@@ -23,8 +23,8 @@ READS_MAX = 3  # while files change under our hands
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """One reading of a policy directory. `contents`: the very bytes of every file read, for the store;
-    `warnings`: what is worth a look but no fault."""
+    """One reading of a policy directory. `contents`: the very bytes of every file read, until they are in the
+    store; `warnings`: what is worth a look but no fault."""
 
     deployment: Deployment
     warnings: tuple[Fault, ...]
@@ -35,7 +35,7 @@ class Inputs:
         """Files that the deployment names but whose bytes it does not hold."""
         token = self.deployment.server.api_token_file
         named = (*self.deployment.geodata.city, *self.deployment.geodata.asn, *((token,) if token else ()))
-        return tuple(path for path in named if path not in self.contents)
+        return tuple(path for path in named if path not in self.deployment.files)
 
 
 def read_inputs(directory: Path) -> Inputs:

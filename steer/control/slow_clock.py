@@ -192,10 +192,14 @@ class SlowClock:
         log.info("reload: %s", progress)
 
     async def _save(self, serving: Serving) -> None:
+        """Keep it in the store; the bytes of its files are not needed in memory afterwards."""
         try:
             await self.loader.save(serving, self.wall_s())
         except OSError as error:
             self._tell_store_failure(error)
+            return
+        if self.runtime.serving is serving:
+            self.runtime.serving = replace(serving, inputs=replace(serving.inputs, contents={}))
 
     def _tell_store_failure(self, error: OSError) -> None:
         self.runtime.metrics.store_failures.inc()
@@ -232,7 +236,7 @@ def build_fault(directory: Path, error: MapBuildError) -> Fault:
 def files_of(inputs: Inputs, databases: Databases | None) -> frozenset[Path]:
     """Every file that a deployment was made from."""
     found = databases.city + databases.asn if databases else ()
-    return frozenset((*inputs.contents, *inputs.outside, *found))
+    return frozenset((*inputs.deployment.files, *inputs.outside, *found))
 
 
 def is_same(serving: Serving, inputs: Inputs, map_file: MapFile) -> bool:
