@@ -16,6 +16,7 @@ from maxminddb.types import Record
 from numpy.typing import NDArray
 
 from steer.errors import Fault, Refused
+from steer.sources.mmdb_records import RecordDecoder
 
 Bytes = NDArray[np.uint8]
 
@@ -59,16 +60,15 @@ class Database:
     metadata: Metadata
     tree: Bytes  # node_count * record_bits / 4 bytes
     data_bytes: int  # size of the data section; offsets into it are below this
-    decoder: Decoder
+    decoder: RecordDecoder
 
     def record_at(self, offset: int) -> Record:
         """The record at an offset in the data section; Refused where its bytes are corrupt."""
         try:
-            record, _ = self.decoder.decode(self.tree.size + DATA_SEPARATOR_BYTES + offset)
+            return self.decoder.decode(offset)
         except LIBRARY_ERRORS as error:
             wrong = f"the record at byte {offset} of the data section is corrupt ({error})"
             raise refused(self.path, wrong, FETCH_AGAIN) from None
-        return record
 
 
 def open_database(path: Path) -> Database:
@@ -88,8 +88,8 @@ def open_database(path: Path) -> Database:
         wrong = f"{len(content)} bytes cannot hold {metadata.node_count} nodes and their data"
         raise refused(path, wrong, FETCH_AGAIN)
     tree = np.frombuffer(content, np.uint8, tree_bytes)
-    decoder = Decoder(content, data_start)
-    return Database(path, metadata, tree, metadata_start - data_start, decoder)
+    data_bytes = metadata_start - data_start
+    return Database(path, metadata, tree, data_bytes, RecordDecoder(content, data_start))
 
 
 def refused(path: Path, wrong: str, fix: str) -> Refused:
