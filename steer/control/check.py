@@ -55,8 +55,8 @@ async def check(directory: Path, environment: Mapping[str, str], progress: Calla
     sets = count_answer_sets(plans)
     summary = (
         f"policy {deployment.policy_hash[:12]}",
-        f"{len(deployment.zones)} zones, {names} steered names, {pops} POPs",
-        f"{len(plans)} plans, {'more than ' if sets >= SETS_MAX else ''}{sets} answer sets of targets",
+        f"zones {len(deployment.zones)}, steered names {names}, POPs {pops}",
+        f"plans {len(plans)}, answer sets {'more than ' if sets >= SETS_MAX else ''}{sets}",
         f"{tests - len(faults)} of {tests} tests hold ({offline.form.name} engine)",
     )
     return Checked(tuple(faults), tuple(warnings), summary)
