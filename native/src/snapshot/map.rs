@@ -152,6 +152,11 @@ impl<'m> MapView<'m> {
         }
         let mut consumed = DIRECT_BITS;
         while left > 0 {
+            // A pass that only loads has more misses under way at once than one that also works.
+            black_box(pending[..left].iter().fold(0, |sum, &index| {
+                let node = &self.nodes[rows[usize::from(index)] as usize];
+                sum ^ node.children ^ u64::from(node.first_row)
+            }));
             let mut kept = 0;
             for position in 0..left {
                 let index = pending[position];
@@ -225,7 +230,8 @@ impl<'m> MapView<'m> {
         let leaves_until = (node.leaves & (2_u64 << slot).wrapping_sub(1)).count_ones();
         let child = node.first_child.wrapping_add(children_before);
         let row = node.first_row.wrapping_add(leaves_until).wrapping_sub(1) | ROW;
-        if node.children >> slot & 1 != 0 { child } else { row }
+        let is_child = 0_u32.wrapping_sub((node.children >> slot & 1) as u32); // all ones, or none: nothing to mispredict
+        child & is_child | row & !is_child
     }
 }
 
