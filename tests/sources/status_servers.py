@@ -62,13 +62,15 @@ async def endless_headers(_reader: asyncio.StreamReader, writer: asyncio.StreamW
     while True:
         writer.write(b"X-%d: %s\r\n" % (number, b"x" * 1000))
         await writer.drain()
+        await asyncio.sleep(0)
         number += 1
 
 
 async def endless_informational(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     while True:
-        writer.write(b"HTTP/1.1 103 Early Hints\r\n\r\n")
+        writer.write(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 100)
         await writer.drain()
+        await asyncio.sleep(0)  # drain alone does not let the client's side run
 
 
 async def endless_chunks(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -76,6 +78,7 @@ async def endless_chunks(_reader: asyncio.StreamReader, writer: asyncio.StreamWr
     while True:
         writer.write(b"4000\r\n" + b"x" * 0x4000 + b"\r\n")
         await writer.drain()
+        await asyncio.sleep(0)
 
 
 async def thirty_megabytes(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -120,10 +123,12 @@ async def serving(handler: Handler, certificate: str = "") -> AsyncIterator[str]
         yield f"{scheme}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     finally:
         server.close()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.sleep(0)  # lets the transports close
+        while tasks:  # a connection may have come in meanwhile
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        for _ in range(3):
+            await asyncio.sleep(0)  # lets the transports close
         await server.wait_closed()
 
 
