@@ -186,20 +186,20 @@ def _judge_silence(record: PopRecord, settings: HealthSettings, nobody: bool, su
     since = f"no answer since {_clock(record.silent_since_s)} ({record.silence})"
     doubted = record.silences if nobody else record.doubted
     if record.silences < settings.fall:
-        state = PopState.DOWN if record.fell else record.said or record.judged
+        state = record.judged
         changing = state not in (PopState.DOWN, PopState.DRAINED)  # what is out is not about to change
         reason = f"{since}; down after {settings.fall} silent polls" if changing else since
         return _Verdict(state, reason, changing, record.fell, doubted)
     in_doubt = record.silences - doubted < settings.fall  # now, or not `fall` polls ago
-    if in_doubt and not record.fell:
-        state = record.judged
+    if nobody or (in_doubt and not record.fell):
+        state, fell = record.judged, record.fell
     elif suspect:
-        state, doubted = PopState.UNKNOWN, record.silences
+        state, fell, doubted = PopState.UNKNOWN, False, record.silences
     else:
         return _Verdict(PopState.DOWN, since, fell=True, doubted=doubted)
     what = "unknown until it answers" if state is PopState.UNKNOWN else "the last state stays"
     reason = f"{since}, but too many fell silent at once to believe it: {what}"
-    return _Verdict(state, reason, changing=True, doubted=doubted)
+    return _Verdict(state, reason, state not in (PopState.DOWN, PopState.DRAINED), fell, doubted)
 
 
 def _nobody_answers(polled: Mapping[str, PopRecord], records: Mapping[Key, PopRecord]) -> bool:

@@ -111,6 +111,13 @@ SCENARIOS: dict[str, tuple[str, list[tuple[dict[str, Any], str]]]] = {
         + [({"a": "-", "b": "-"}, "DRU")] * 2
         + [({"a": "-", "b": "-"}, "DDU")],
     ),
+    "one that fell and said drain stays drained when none answers": (
+        "ab",
+        [({}, "UU")]
+        + [({"a": "-"}, "UU")] * 2
+        + [({"a": "-"}, "DU"), ({"a": says("drain")}, "RU")]
+        + [({"a": "-", "b": "-"}, "RU")] * 9,
+    ),
     "a lone POP whose polls all fail keeps its state": ("a", [({}, "U")] + [({"a": "-"}, "U")] * 9),
 }
 
@@ -407,7 +414,7 @@ TUNING = st.builds(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(st.integers(1, 7), TUNING, st.data())
 def test_never_raises_and_never_all_down_by_silence(
     count: int, tuning: HealthSettings, data: st.DataObject
