@@ -63,7 +63,9 @@ class Snapshot:
 
 @final
 class Engine:
-    """Sockets and threads that answer from one snapshot; all sockets are open once it exists. OSError names the address."""
+    """Sockets and threads that answer from one snapshot; all sockets are open once it exists.
+
+    OSError names the address."""
 
     def __new__(
         cls,
