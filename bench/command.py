@@ -22,6 +22,7 @@ from bench.scaling import measure_scaling
 from bench.servers import SERVERS
 from bench.swap import measure_swap
 from bench.world import BENCH, World, read_sites
+from steer.dataplane.engine import EngineMissing
 
 SHORT_SERVERS = ("echo", "steer-native", "steer-reference")
 SHORT_TOPICS = ("compare", "swap", "scaling")
@@ -43,12 +44,16 @@ class Bench:
         self.pop_count = SHORT_POP_COUNT if arguments.short else POP_COUNT
         self.port = arguments.first_port + PORTS_OF_COMPARE
 
-    def measure(self, topic: str) -> dict[str, Any]:
-        """Plain values and dataclasses."""
+    def measure(self, topic: str) -> Measured:
+        """Run one of TOPICS."""
         result: dict[str, Any] = getattr(self, topic)()
-        return result
+        files = [*self.arguments.city, *self.arguments.asn]
+        return stamp(
+            topic, {"geodata": [file.name for file in files] or ["the packaged databases"], **result}
+        )
 
     def compare(self) -> dict[str, Any]:
+        """every server under the same queries, in turn"""
         servers = self.arguments.servers or (SHORT_SERVERS if self.arguments.short else SERVERS)
         plan = Plan(
             servers=("echo", *(name for name in servers if name != "echo")),
@@ -63,21 +68,26 @@ class Bench:
         return compare(plan)
 
     def map(self) -> dict[str, Any]:
+        """the map of ten policies at 30 and 300 POPs: time and memory"""
         return measure_map(self.arguments.city, self.arguments.asn, self.state)
 
     def swap(self) -> dict[str, Any]:
+        """a tick of the fast clock at 300 POPs"""
         return measure_swap(self._deployed(), self.port)
 
     def latency(self) -> dict[str, Any]:
+        """replies while choices are swapped"""
         directory = self._deployed().directory
         return measure_latency(
             directory, self.state, self._queries(), self.scratch, self.rounds, self.seconds, self.port
         )
 
     def memory(self) -> dict[str, Any]:
+        """the serving process with the map of 300 POPs"""
         return measure_memory(self._deployed().directory, self._queries(), self.scratch, self.port)
 
     def scaling(self) -> dict[str, Any]:
+        """two threads against one, without sockets"""
         return measure_scaling(self._deployed(), self._queries(), self.rounds)
 
     def _deployed(self) -> Deployed:
@@ -95,12 +105,8 @@ class Bench:
 
 
 TOPICS = {
-    "compare": "every server under the same queries, in turn",
-    "map": "the map of ten policies at 30 and 300 POPs: time and memory",
-    "swap": "a tick of the fast clock at 300 POPs",
-    "latency": "replies while choices are swapped",
-    "memory": "the serving process with that map",
-    "scaling": "two threads against one, without sockets",
+    topic: getattr(Bench, topic).__doc__
+    for topic in ("compare", "map", "swap", "latency", "memory", "scaling")
 }
 
 
@@ -116,7 +122,11 @@ def main() -> int:
         bench = Bench(arguments, Path(scratch))
         for topic in topics:
             say(f"{topic}: {TOPICS[topic]}")
-            measured[topic] = stamp(topic, bench.measure(topic))
+            try:
+                measured[topic] = bench.measure(topic)
+            except EngineMissing as missing:
+                say(f"{topic}: not measured: {missing}")
+                continue
             if not arguments.short:
                 keep(measured[topic])
     page = render_page(measured)
@@ -139,10 +149,10 @@ def _parse() -> argparse.Namespace:
     )
     parser.add_argument("--no-install", action="store_true", help="leave out peers that are not installed")
     parser.add_argument(
-        "--city", type=Path, nargs="+", default=[], help="City databases (default: the packaged)"
+        "--city", type=_file, nargs="+", default=[], help="City databases (default: the packaged)"
     )
     parser.add_argument(
-        "--asn", type=Path, nargs="+", default=[], help="ASN databases (default: the packaged)"
+        "--asn", type=_file, nargs="+", default=[], help="ASN databases (default: the packaged)"
     )
     parser.add_argument(
         "--servers", nargs="+", choices=list(SERVERS), help="of `compare`; the echo always runs"
@@ -152,6 +162,10 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--sites", type=int, default=8, help="POPs of `compare` (at most 254 for gdnsd)")
     parser.add_argument("--first-port", type=int, default=20100, help="the first of twenty on 127.0.0.1")
     return parser.parse_args(sys.argv[1:])
+
+
+def _file(text: str) -> Path:
+    return Path(text).resolve(strict=True)
 
 
 def _install_peers() -> None:

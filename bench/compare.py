@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.agreement import nearest_share
-from bench.daemon import Daemon, ServerDied, running
+from bench.daemon import LOAD_PROCESSOR, SERVER_PROCESSOR, Daemon, ServerDied, running
 from bench.geography import city_files, nested_city, read_geography
 from bench.load import Load, build_client, run_client, run_dnsperf
 from bench.packets import DEFAULT_MIX, Mix, read_queries, write_queries
@@ -32,7 +32,7 @@ Generator = Callable[[int, float], Load]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to run. `first_port`: of as many as there are servers; processors are numbers."""
+    """What to run. `first_port`: of as many as there are servers."""
 
     servers: tuple[str, ...]
     city: tuple[Path, ...]
@@ -41,8 +41,6 @@ class Plan:
     seconds: float = 3.0
     sites: int = 8
     first_port: int = 20100
-    server_processor: int = 0
-    load_processor: int = 1
     mix: Mix = DEFAULT_MIX
 
 
@@ -154,7 +152,7 @@ def _started(server: Server, directory: Path, world: World, plan: Plan) -> Itera
     directory.mkdir()
     command = server.configure(directory, world)
     log = directory / "output.log"
-    where = {plan.server_processor}
+    where = {SERVER_PROCESSOR}
     with running(command, world.port, log, where, server.answers_dns) as daemon:
         start_s = daemon.start_s
     with running(command, world.port, log, where, server.answers_dns) as daemon:
@@ -166,10 +164,8 @@ def _generators(scratch: Path, queries: Path, plan: Plan) -> dict[str, Generator
     program = build_client(scratch)
     generators: dict[str, Generator] = {}
     if shutil.which("dnsperf"):
-        generators[DNSPERF] = lambda port, seconds: run_dnsperf(queries, port, seconds, plan.load_processor)
-    generators[SATURATED] = lambda port, seconds: run_client(
-        program, queries, port, seconds, plan.load_processor
-    )
+        generators[DNSPERF] = lambda port, seconds: run_dnsperf(queries, port, seconds, LOAD_PROCESSOR)
+    generators[SATURATED] = lambda port, seconds: run_client(program, queries, port, seconds, LOAD_PROCESSOR)
     return generators
 
 

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.packets import TYPE_A, encode_query
-from bench.world import STEERED_NAME
+from bench.world import BENCH, STEERED_NAME
 
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 START_LIMIT_SECONDS = 300.0
 STOP_LIMIT_SECONDS = 10.0
 PROBE_SECONDS = 0.02
+SERVER_PROCESSOR, LOAD_PROCESSOR = 0, 1  # one each: neither takes time from the other
 
 
 class ServerDied(RuntimeError):
@@ -70,6 +71,7 @@ def running(
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
+            cwd=BENCH.parent,
         )
         try:
             _await_answer(process, port, log, dns)

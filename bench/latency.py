@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bench.daemon import running
+from bench.daemon import LOAD_PROCESSOR, SERVER_PROCESSOR, running
 from bench.load import Latency, build_client, run_client
 from bench.product import Ticker, native_form, redeploy, serving_engine
 from bench.progress import say
@@ -23,7 +23,6 @@ RATE_QPS = 20_000.0
 SWAP_SECONDS = 0.5
 MOST_DOWN = 30
 SWAP, REST = signal.SIGUSR1, signal.SIGUSR2
-SERVER_PROCESSORS, CLIENT_PROCESSOR = {0}, 1
 QUANTILES = ("p50_us", "p99_us", "p999_us")
 
 
@@ -32,17 +31,18 @@ def measure_latency(
 ) -> dict[str, Any]:
     """Microseconds at quantiles, with and without swaps, and the ratio of each round's pair.
 
-    `directory`: policies whose map is in `state`. The server may use every processor but the client's.
+    `directory`: policies whose map is in `state`. Ticks and packets share one processor,
+    as they do where every processor has a packet thread.
     """
     client = build_client(scratch)
     command = [sys.executable, "-m", "bench.latency", str(directory), str(state), str(port)]
     taken: dict[bool, list[Latency]] = {False: [], True: []}
-    with running(command, port, scratch / "latency.log", SERVER_PROCESSORS) as daemon:
-        run_client(client, queries, port, seconds, CLIENT_PROCESSOR, RATE_QPS)
+    with running(command, port, scratch / "latency.log", {SERVER_PROCESSOR}) as daemon:
+        run_client(client, queries, port, seconds, LOAD_PROCESSOR, RATE_QPS)
         for number in range(1, rounds + 1):
             for swapping in (False, True):
                 os.kill(daemon.process_id, SWAP if swapping else REST)
-                load = run_client(client, queries, port, seconds, CLIENT_PROCESSOR, RATE_QPS)
+                load = run_client(client, queries, port, seconds, LOAD_PROCESSOR, RATE_QPS)
                 if load.latency is not None:
                     taken[swapping].append(load.latency)
             pair = [taken[swapping][-1].p999_us for swapping in (False, True)]

@@ -15,7 +15,7 @@ from typing import Any
 
 from bench.policies import ten_policies
 from bench.product import deploy, map_shape, redeploy
-from bench.world import World, read_sites
+from bench.world import BENCH, World, read_sites
 
 POP_COUNTS = (30, 300)
 
@@ -33,7 +33,7 @@ def _in_own_process(count: int, city: Sequence[Path], asn: Sequence[Path], state
     command = [sys.executable, "-m", "bench.map_build", str(count), str(state)]
     command += ["--city", *map(str, city)] if city else []
     command += ["--asn", *map(str, asn)] if asn else []
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, timeout=1800)
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, timeout=1800, cwd=BENCH.parent)
     result: dict[str, Any] = json.loads(done.stdout)
     return result
 

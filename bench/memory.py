@@ -3,13 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-from bench.daemon import running
+from bench.daemon import LOAD_PROCESSOR, SERVER_PROCESSOR, running
 from bench.load import build_client, run_client
 from bench.progress import say
 from bench.servers.steer import serve_command
 
 SETTLE_SECONDS = 5.0
-SERVER_PROCESSORS, CLIENT_PROCESSOR = {0}, 1
 
 
 def measure_memory(directory: Path, queries: Path, scratch: Path, port: int) -> dict[str, Any]:
@@ -19,8 +18,8 @@ def measure_memory(directory: Path, queries: Path, scratch: Path, port: int) -> 
     """
     client = build_client(scratch)
     command = serve_command(directory, "native")
-    with running(command, port, scratch / "memory.log", SERVER_PROCESSORS) as daemon:
-        run_client(client, queries, port, SETTLE_SECONDS, CLIENT_PROCESSOR)
+    with running(command, port, scratch / "memory.log", {SERVER_PROCESSOR}) as daemon:
+        run_client(client, queries, port, SETTLE_SECONDS, LOAD_PROCESSOR)
         rss_mib, pss_mib = daemon.memory_mib()
         say(f"  {pss_mib:.0f} MiB, first answer after {daemon.start_s:.2f} s")
         return {"rss_mib": rss_mib, "pss_mib": pss_mib, "start_s": daemon.start_s}

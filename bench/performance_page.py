@@ -45,7 +45,8 @@ def _machine(measured: Mapping[str, Measured]) -> Iterator[str]:
         rows = [[name, value] for name, value in each.machine.items()]
         days = sorted({one.day for one in measured.values()})
         commits = sorted({one.commit for one in measured.values()})
-        rows += [["measured", ", ".join(days)], ["commit", ", ".join(commits)]]
+        files = sorted({file for one in measured.values() for file in one.result["geodata"]})
+        rows += [["measured", ", ".join(days)], ["commit", ", ".join(commits)], ["geodata", ", ".join(files)]]
         yield "## Machine"
         yield table(["", ""], rows)
 
@@ -144,8 +145,13 @@ def _memory(result: dict[str, Any]) -> Iterator[str]:
 def _scaling(result: dict[str, Any]) -> Iterator[str]:
     yield "## Scaling"
     rows = [
-        [name, interval(one["one"], 0), interval(one["two"], 0), interval(one["ratio"])]
-        for name, one in result.items()
+        [
+            name,
+            interval(result[name]["one"], 0),
+            interval(result[name]["two"], 0),
+            interval(result[name]["ratio"]),
+        ]
+        for name in ("clock", "processor time")
     ]
     yield (
         "`answer` over buffers in memory, no sockets: answers per second. By processor time: what the\n"
