@@ -113,10 +113,13 @@ SCENARIOS: dict[str, tuple[str, list[tuple[dict[str, Any], str]]]] = {
     ),
     "one that fell and said drain stays drained when none answers": (
         "ab",
-        [({}, "UU")]
-        + [({"a": "-"}, "UU")] * 2
-        + [({"a": "-"}, "DU"), ({"a": says("drain")}, "RU")]
-        + [({"a": "-", "b": "-"}, "RU")] * 9,
+        [
+            ({}, "UU"),
+            *[({"a": "-"}, "UU")] * 2,
+            ({"a": "-"}, "DU"),
+            ({"a": says("drain")}, "RU"),
+            *[({"a": "-", "b": "-"}, "RU")] * 9,
+        ],
     ),
     "a lone POP whose polls all fail keeps its state": ("a", [({}, "U")] + [({"a": "-"}, "U")] * 9),
 }
