@@ -1,6 +1,7 @@
 //! Claims: whatever comes, the reply is nothing or one whole DNS message to it, within its limit.
 //!
-//! Input: an octet (bit 0: over TCP, bit 1: from IPv6), 16 octets of source address, the packet.
+//! Input: an octet (bit 0: over TCP, bit 1: from IPv6), 16 octets of source address, the packet. With bit 2, the packet's
+//! start is made of three octets (which name, type, how many further records), so that the fuzzer need not guess names.
 #![no_main]
 use std::sync::LazyLock;
 
@@ -13,6 +14,31 @@ const REPLY_BYTES: usize = 65_535;
 const HEADER_BYTES: usize = 12;
 const UDP_BYTES: usize = 1232; // of the small world
 
+const NAMES: &[&str] = &[
+    "",
+    "example",
+    "cdn.example",
+    "www.cdn.example",
+    "x.st.cdn.example",
+    "img.cdn.example",
+    "forced.cdn.example",
+    "sub.cdn.example",
+    "www.sub.cdn.example",
+    "missing.cdn.example",
+    "many.cdn.example",
+    "text.cdn.example",
+    "ent.cdn.example",
+    "q.wild.cdn.example",
+    "q.cwild.cdn.example",
+    "alias.cdn.example",
+    "plain.cdn.example",
+    "loop.cdn.example",
+    "out.cdn.example",
+    "nowhere.cdn.example",
+    "tocut.cdn.example",
+    "host.cut.cdn.example",
+];
+
 static SNAPSHOT: LazyLock<Snapshot> = LazyLock::new(|| small_world().load().expect("the world is proved"));
 static COUNTERS: LazyLock<Counters> = LazyLock::new(Counters::default);
 
@@ -23,11 +49,26 @@ fuzz_target!(|input: &[u8]| {
         0xffff_0000_0000 | u128::from(u32::from_be_bytes([address[0], address[1], address[2], address[3]]));
     let source = if is_ipv6 { u128::from_be_bytes(*address) } else { mapped };
     let (mut buffer, mut length) = (vec![0xaa; REPLY_BYTES], [0]);
+    let made = if flags & 4 != 0 { with_question(packet) } else { None };
+    let packet = made.as_deref().unwrap_or(packet);
     let request = Request { packet, source, is_tcp };
     let view = SNAPSHOT.view();
     Answerer::default().answer(&view, &COUNTERS, &[request], &mut buffer, REPLY_BYTES, &mut length);
     check(packet, &buffer[..length[0]], is_tcp);
 });
+
+/// A query for one of the names, and the rest of the input after it.
+fn with_question(input: &[u8]) -> Option<Vec<u8>> {
+    let (&[name, kind, additionals], rest) = input.split_first_chunk()?;
+    let mut packet = vec![0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, additionals % 3];
+    for label in NAMES[usize::from(name) % NAMES.len()].split('.').filter(|label| !label.is_empty()) {
+        packet.push(label.len() as u8);
+        packet.extend_from_slice(label.as_bytes());
+    }
+    packet.extend_from_slice(&[0, 0, kind, 0, 1]);
+    packet.extend_from_slice(rest);
+    Some(packet)
+}
 
 fn check(query: &[u8], reply: &[u8], is_tcp: bool) {
     if query.len() < HEADER_BYTES || query[2] & 0x80 != 0 {
