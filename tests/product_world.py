@@ -1,6 +1,7 @@
 """A random world taken all the way to a snapshot of either engine, and questions put to it."""
 
 import importlib
+import os
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -67,10 +68,12 @@ def reference_ask(parts: Parts) -> Ask:
 
 
 def native_ask(parts: Parts) -> Ask | None:
-    """The native engine over these parts; None where it is not built."""
+    """The native engine over these parts; None where it is not built, unless STEER_REQUIRE_NATIVE=1."""
     try:
         native = importlib.import_module("steer.dataplane._native")
     except ImportError:
+        if os.environ.get("STEER_REQUIRE_NATIVE") == "1":
+            raise
         return None
     snapshot = native.Snapshot(
         native.Records(parts.records), native.Map.from_bytes(parts.map), native.Choices(parts.choices)
