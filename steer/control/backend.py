@@ -13,12 +13,15 @@ from steer.control.state_report import overrides_json, state_json
 from steer.errors import Fault, Refused
 from steer.telemetry.metrics import Metrics
 
+EXPLAINING_MAX = 2  # at once, so that a flood of questions leaves threads for the clocks
+
 
 class ServerBackend:
     """The running server behind the API (see `steer.control.api.Backend`)."""
 
     def __init__(self, runtime: Runtime, slow: SlowClock, wall_s: Callable[[], float]) -> None:
         self._runtime, self._slow, self._wall_s = runtime, slow, wall_s
+        self._explaining = asyncio.Semaphore(EXPLAINING_MAX)
 
     @property
     def serving(self) -> bool:
@@ -38,7 +41,8 @@ class ServerBackend:
         """Why a client gets what it gets, from what serves now. Raises Refused."""
         question = read_question(name, kind, client, resolver)
         world = self._runtime.world(self._wall_s())
-        found = await asyncio.to_thread(explain, world, question)
+        async with self._explaining:
+            found = await asyncio.to_thread(explain, world, question)
         return {**found, "text": explanation_text(found)}
 
     async def change_overrides(self, change: Mapping[str, Any]) -> dict[str, Any]:

@@ -26,12 +26,12 @@ def drop_privileges(user: str) -> None:
 
 
 def give_to(user: str, directory: Path) -> None:
-    """Make `directory` (and its missing parents) and give it to `user`, so that it stays writable
-    afterwards."""
+    """Give `directory` and all in it to `user`, so that it stays writable after root is given up."""
     account = _account(user)
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if os.geteuid() == 0 and directory.stat().st_uid != account.pw_uid:
-        for path in (directory, *directory.rglob("*")):
+    if os.geteuid() != 0:
+        return
+    for path in (directory, *directory.rglob("*")):
+        if path.lstat().st_uid != account.pw_uid:
             os.chown(path, account.pw_uid, account.pw_gid, follow_symlinks=False)
 
 

@@ -11,19 +11,19 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from pathlib import Path
-
-from aiohttp import web
 
 from steer.control.api import make_app, start_api
 from steer.control.backend import ServerBackend
 from steer.control.fast_clock import fast_clock, save_states
 from steer.control.runtime import Runtime
 from steer.control.sd_notify import ServiceManager, service_manager
-from steer.control.slow_clock import SlowClock
-from steer.control.startup import Start, bound, read_start, take_first
+from steer.control.slow_clock import SlowClock, Started
+from steer.control.startup import Bound, Start, bound, read_start, take_first
 from steer.control.watch import Signatures, signatures
-from steer.dataplane.engine import Engine, load_engine
+from steer.dataplane.engine import load_engine
+from steer.model.deployment import Endpoint
 from steer.model.status import PopState
 from steer.sources.status_poll import StatusPoller, poll_targets
 
@@ -35,11 +35,11 @@ log = logging.getLogger("steer.control")
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A server that answers, for whoever embeds it. `dns`, `api`: addresses and ports in use."""
+    """A server that answers, for whoever embeds it. `dns`, `api`: the addresses and ports in use."""
 
     runtime: Runtime
-    dns: tuple[tuple[str, int], ...]
-    api: tuple[str, int] | None
+    dns: tuple[Endpoint, ...]
+    api: Endpoint | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +66,16 @@ async def serve(directory: Path, options: Options | None = None) -> None:
     with _signals(options, reread):
         life = asyncio.create_task(_live(directory, options, reread), name="serve")
         told = asyncio.create_task(options.stop.wait(), name="stop")
-        await asyncio.wait((life, told), return_when=asyncio.FIRST_COMPLETED)
-        told.cancel()
-        life.cancel()
         try:
-            await life
-        except asyncio.CancelledError:
+            await asyncio.wait((life, told), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            told.cancel()
+            life.cancel()
+            await asyncio.wait((life,))
+        if life.cancelled():
             log.info("stopped")
+        else:
+            life.result()
 
 
 async def _live(directory: Path, options: Options, reread: asyncio.Event) -> None:
@@ -82,8 +85,20 @@ async def _live(directory: Path, options: Options, reread: asyncio.Event) -> Non
     before = signatures(directory, ())
     start = await read_start(directory, form, options.environment, options.wall_s)
     try:
-        with bound(form, start.settings) as (engine, listener, token):
-            await _answer(start, before, engine, listener, token, manager, options, reread)
+        with bound(form, start.settings) as sockets:
+            started = await take_first(start, lambda text: _tell_progress(manager, text))
+            poller = StatusPoller(
+                poll_targets(start.runtime.judged_services), chance=options.chance, wall_s=options.wall_s
+            )
+            slow = SlowClock(start.runtime, start.loader, poller, manager, options.wall_s, reread)
+            try:
+                await poller.start()
+                await slow.take_up_overrides()
+                await _hear_first(start.runtime, poller, options)
+                await _answer(start, sockets, slow, started, before, options)
+            finally:
+                await poller.stop()
+                await save_states(start.runtime, start.loader.store)
     finally:
         manager.stopping()
         start.close()
@@ -91,58 +106,37 @@ async def _live(directory: Path, options: Options, reread: asyncio.Event) -> Non
 
 async def _answer(
     start: Start,
+    sockets: Bound,
+    slow: SlowClock,
+    started: Started | None,
     before: Signatures,
-    engine: Engine,
-    listener: socket.socket | None,
-    token: str,
-    manager: ServiceManager,
     options: Options,
-    reread: asyncio.Event,
 ) -> None:
-    """Serve until cancelled, on what is bound."""
-    runtime, store = start.runtime, start.loader.store
-
-    def tell(text: str) -> None:
-        log.info("building the map: %s", text)
-        manager.status(f"building the map: {text}")
-
-    started = await take_first(start, tell)
-    targets = poll_targets(runtime.judged_services)
-    poller = StatusPoller(targets, chance=options.chance, wall_s=options.wall_s)
-    slow = SlowClock(runtime, start.loader, poller, manager, options.wall_s, reread)
-    clocks: list[asyncio.Task[None]] = []
-    runner: web.AppRunner | None = None
+    """Answer queries and requests, and keep both clocks going, until cancelled."""
+    runtime = start.runtime
+    sockets.engine.start(runtime.snapshot)
+    runtime.engine = sockets.engine
+    ports = zip(start.settings.listen, sockets.engine.ports(), strict=True)
+    listen = tuple(Endpoint(each.address, port) for each, port in ports)
+    runtime.listen = tuple(map(str, listen))
+    runner = None
+    api = None
+    clocks = []
     try:
-        await poller.start()
-        await slow.take_up_overrides()
-        await _hear_first(runtime, poller, options)
-        engine.start(runtime.snapshot)
-        runtime.engine = engine
-        dns = tuple(
-            (str(each.address), port)
-            for each, port in zip(start.settings.listen, engine.ports(), strict=True)
-        )
-        runtime.listen = tuple(
-            f"[{address}]:{port}" if ":" in address else f"{address}:{port}" for address, port in dns
-        )
-        api = None
-        if listener is not None:
+        if sockets.listener is not None:
             backend = ServerBackend(runtime, slow, options.wall_s)
-            runner = await start_api(make_app(backend, token=token, host_names=_host_names()), listener)
-            api = listener.getsockname()[:2]
-            log.info(
-                "dashboard, API and metrics on http://%s:%d/",
-                f"[{api[0]}]" if ":" in api[0] else api[0],
-                api[1],
-            )
+            app = make_app(backend, token=sockets.token, host_names=_host_names())
+            runner = await start_api(app, sockets.listener)
+            host, port = sockets.listener.getsockname()[:2]
+            api = Endpoint(ip_address(host), port)
+            log.info("dashboard, API and metrics on http://%s/", api)
         log.info("%s", runtime.summary())
-        options.ready(Running(runtime, dns, api))
-        manager.ready(runtime.summary())
+        options.ready(Running(runtime, listen, api))
+        slow.manager.ready(runtime.summary())
         known = {**signatures(runtime.directory, slow.beside()), **before}
+        fast = fast_clock(runtime, slow.poller, start.loader.store, slow.manager, options.wall_s)
         clocks = [
-            asyncio.create_task(
-                fast_clock(runtime, poller, store, manager, options.wall_s), name="fast clock"
-            ),
+            asyncio.create_task(fast, name="fast clock"),
             asyncio.create_task(slow.run(known, started), name="slow clock"),
         ]
         await asyncio.gather(*clocks)
@@ -150,10 +144,13 @@ async def _answer(
         for clock in clocks:
             clock.cancel()
         await asyncio.gather(*clocks, return_exceptions=True)
-        await poller.stop()
         if runner is not None:
             await runner.cleanup()
-        await save_states(runtime, store)
+
+
+def _tell_progress(manager: ServiceManager, text: str) -> None:
+    log.info("building the map: %s", text)
+    manager.status(f"building the map: {text}")
 
 
 async def _hear_first(runtime: Runtime, poller: StatusPoller, options: Options) -> None:

@@ -49,6 +49,7 @@ class SlowClock:
     reread: asyncio.Event = field(default_factory=asyncio.Event)  # set by SIGHUP: read everything again
     _reload: asyncio.Task[None] | None = None
     _beside: frozenset[Path] = frozenset()  # files of the reload under way
+    _one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def run(self, known: Signatures, started: Started | None = None) -> None:
         """Go on with what was started; look, and take up what changed since `known`; until cancelled."""
@@ -59,7 +60,11 @@ class SlowClock:
             elif self.runtime.serving is not None and self.runtime.serving.restored is None:
                 await self._save(self.runtime.serving)
             while True:
-                await self._look(watch, await self._wait())
+                forced = await self._wait()
+                try:
+                    await self._look(watch, forced)
+                except Exception:
+                    log.exception("a look at the files failed by a fault of steer's own")
         finally:
             await self._end_reload()
 
@@ -78,6 +83,10 @@ class SlowClock:
 
     async def take_up_overrides(self) -> None:
         """Read the break-glass lines, and put them in force at once if they are good."""
+        async with self._one_at_a_time:  # or an older reading could come into force after a newer one
+            await self._read_overrides()
+
+    async def _read_overrides(self) -> None:
         serving = self.runtime.serving
         if serving is None:
             return
@@ -139,14 +148,16 @@ class SlowClock:
     async def _take_up(self, started: Started | None) -> str:
         """Read, prove, map and serve what the files say; returns what came of it: done or unchanged."""
         begun = time.monotonic()
+        pending = self.runtime.pending
         self._say("reading the policy")
         inputs = started.inputs if started else await self.loader.read(self.runtime.directory)
+        pending.pop("policy", None)
         databases = started.databases if started else await self.loader.databases(inputs)
         self._beside = files_of(inputs, databases)
         map_file = await (started.map if started else self.loader.map(inputs, databases, self._say))
         self.runtime.metrics.build_seconds.observe(time.monotonic() - begun)
-        for what in ("policy", "geodata", "map"):
-            self.runtime.pending.pop(what, None)
+        pending.pop("geodata", None)
+        pending.pop("map", None)
         serving = self.runtime.serving
         if serving is not None and is_same(serving, inputs, map_file):
             self.runtime.serving = replace(serving, inputs=inputs, databases=databases)

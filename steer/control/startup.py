@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -34,6 +35,7 @@ class Start:
 
     runtime: Runtime
     loader: Loader
+    environment: Mapping[str, str]
     inputs: Inputs | None
     restored: Serving | None = None
 
@@ -70,19 +72,27 @@ async def read_start(
             start.close()
             raise
         runtime.refuse("policy", refused.faults, wall_s())
-        if start.settings.user is not None:
-            give_to(start.settings.user, state)
+        _hand_over(start)
         return start
     state = state_directory(directory, inputs.deployment.server, environment)
-    if inputs.deployment.server.user is not None:
-        give_to(inputs.deployment.server.user, state)
-    return _open(runtime, inputs, state, environment)
+    start = _open(runtime, inputs, state, environment)
+    _hand_over(start)
+    return start
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """What had to be had while we may still be root: the engine on its addresses, the API's listener (None:
+    no API) and its token ('': nothing can be changed by it)."""
+
+    engine: Engine
+    listener: socket.socket | None
+    token: str
 
 
 @contextmanager
-def bound(form: EngineForm, settings: ServerSettings) -> Iterator[tuple[Engine, socket.socket | None, str]]:
-    """The engine bound to its addresses, the API's listener if any, and the API's token ('' if none), all
-    had while we may still be root; then the user. Closed at the end. Raises Refused."""
+def bound(form: EngineForm, settings: ServerSettings) -> Iterator[Bound]:
+    """Bind everything, then become the user; closed at the end. Raises Refused."""
     token = _read_token(settings.api_token_file)
     listener = None
     try:
@@ -107,7 +117,7 @@ def bound(form: EngineForm, settings: ServerSettings) -> Iterator[tuple[Engine, 
         if settings.user is not None:
             drop_privileges(settings.user)
             log.info("running as %s", settings.user)
-        yield engine, listener, token
+        yield Bound(engine, listener, token)
     finally:
         engine.stop()
         if listener is not None:
@@ -159,8 +169,17 @@ async def take_first(start: Start, tell: Callable[[str], None]) -> Started | Non
 
 
 def _open(runtime: Runtime, inputs: Inputs | None, state: Path, environment: Mapping[str, str]) -> Start:
-    store = open_store(state)
-    return Start(runtime, Loader(runtime.form, runtime.registry, store, cache_directory(environment)), inputs)
+    loader = Loader(runtime.form, runtime.registry, open_store(state), cache_directory(environment))
+    return Start(runtime, loader, environment, inputs)
+
+
+def _hand_over(start: Start) -> None:
+    """Give what root has made so far to the user that the server will be; its caches lie there too then,
+    since the home directory is still root's."""
+    if start.settings.user is not None:
+        give_to(start.settings.user, start.loader.store.directory)
+        if os.geteuid() == 0 and "CACHE_DIRECTORY" not in start.environment:
+            start.loader.cache = start.loader.store.directory / "cache"
 
 
 def _recall(start: Start) -> None:

@@ -42,7 +42,9 @@ def state_json(runtime: Runtime, now_s: float) -> dict[str, Any]:
         "build": _build(runtime),
         "swaps": {"count": runtime.swaps.count, "last_ms": runtime.swaps.last_ms},
         "counters": runtime.counters(),
-        "answers": [{"labels": list(labels), "count": count} for labels, count in runtime.labelled()],
+        "answers": [
+            {"labels": list(labels), "count": count} for labels, count in runtime.labelled() if count
+        ],
     }
 
 

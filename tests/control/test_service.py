@@ -89,6 +89,25 @@ def test_root_is_given_up_after_binding(cdn: Cdn) -> None:
     assert "Traceback" not in server.log
 
 
+@needs_root
+def test_a_new_state_directory_is_the_users(cdn: Cdn) -> None:
+    cdn.write("steer.yaml", cdn.steer("user", "nobody"))
+    server = cdn.start()
+    wait_for(lambda: "running as nobody" in server.log, "the user")
+    owners = {path.lstat().st_uid for path in (cdn.state, *cdn.state.rglob("*"))}
+    assert owners == {pwd.getpwnam("nobody").pw_uid}
+    assert {path.name for path in cdn.state.iterdir()} >= {"deployments", "maps", "lock"}
+
+
+@needs_root
+def test_an_unknown_user_is_told_before_anything_is_bound(cdn: Cdn) -> None:
+    cdn.write("steer.yaml", cdn.steer("user", "steer-no-such-user"))
+    server = cdn.start()
+    assert server.process.wait(20) == 1
+    assert "no such user" in server.log
+    assert "Traceback" not in server.log
+
+
 def test_what_happened_is_counted(cdn: Cdn) -> None:
     server = cdn.serve()
     for _ in range(3):
