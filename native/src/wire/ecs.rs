@@ -32,6 +32,7 @@ pub struct ClientAddress {
 
 impl Ecs {
     /// Reads an option's data, which starts at `offset` of the packet; nothing where RFC 7871 wants FORMERR.
+    #[inline(always)] // its value is written where it is to stay, not copied there
     pub fn read(data: &[u8], offset: u16) -> Option<Self> {
         let (&[family_high, family_low, source_bits, scope_bits], octets) = data.split_first_chunk()?;
         // Section 7.2.1, and section 6 for the length of ADDRESS and SCOPE; ECS-21 for family 0.
@@ -47,8 +48,8 @@ impl Ecs {
         }
         let (high, low) = octets.split_at(octets.len().min(8));
         let address = u128::from(left_aligned(high)) << 64 | u128::from(left_aligned(low));
-        let past_source = address.checked_shl(u32::from(source_bits)).unwrap_or(0);
-        if past_source != 0 {
+        let past_source = if source_bits % 8 == 0 { 0 } else { 0xff_u8 >> (source_bits % 8) };
+        if octets.last().is_some_and(|last| last & past_source != 0) {
             return None;
         }
         Some(Self { is_ipv6, source_bits, address_bytes: octets.len() as u8, offset, address })

@@ -136,7 +136,7 @@ impl<'b> Message<'b> {
     pub fn finish(&mut self, query: &[u8], asked: &Asked, outcome: Outcome, offered_udp_bytes: u16) -> usize {
         self.limit = self.buffer.len();
         if let Some(edns) = asked.edns {
-            self.put_opt(query, edns, asked.ecs, outcome, offered_udp_bytes);
+            self.put_opt(query, edns, asked.ecs.as_ref(), outcome, offered_udp_bytes);
         }
         let [answers, authorities, additionals] = self.counts.map(u16::to_be_bytes);
         let additionals = (u16::from_be_bytes(additionals) + u16::from(asked.edns.is_some())).to_be_bytes();
@@ -155,13 +155,13 @@ impl<'b> Message<'b> {
         &mut self,
         query: &[u8],
         edns: Edns,
-        ecs: Option<Ecs>,
+        ecs: Option<&Ecs>,
         outcome: Outcome,
         offered_udp_bytes: u16,
     ) {
         let [size_high, size_low] = offered_udp_bytes.to_be_bytes();
         let dnssec_ok = if edns.dnssec_ok { 0x80 } else { 0 };
-        let options_bytes = ecs.map_or(0, |ecs| ecs.option_bytes()) as u8;
+        let options_bytes = ecs.map_or(0, Ecs::option_bytes) as u8;
         let opt = [
             0,
             0,
@@ -212,7 +212,7 @@ pub fn bare_reply(buffer: &mut [u8], query: &[u8], rcode: Rcode) -> usize {
 /// Octets that the OPT of the reply takes.
 fn reserved_bytes(asked: &Asked) -> usize {
     match asked.edns {
-        Some(_) => OPT_BYTES + asked.ecs.map_or(0, |ecs| ecs.option_bytes()),
+        Some(_) => OPT_BYTES + asked.ecs.as_ref().map_or(0, Ecs::option_bytes),
         None => 0,
     }
 }

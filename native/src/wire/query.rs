@@ -186,10 +186,12 @@ fn options(packet: &[u8], asked: &mut Asked, edns: Edns, reads_ecs: bool) -> Res
         let data = after.get(..length).ok_or(Malformed)?;
         if reads_ecs && u16::from_be_bytes([code_high, code_low]) == OPTION_CLIENT_SUBNET {
             let offset = usize::from(edns.options_end) - after.len();
-            asked.ecs = Ecs::read(data, offset as u16).filter(|_| asked.ecs.is_none()); // ECS-22: only one
-            asked.ecs_malformed = asked.ecs.is_none();
-            if asked.ecs_malformed {
-                return Err(Malformed);
+            match Ecs::read(data, offset as u16) {
+                Some(ecs) if asked.ecs.is_none() => asked.ecs = Some(ecs),
+                _ => {
+                    asked.ecs_malformed = true; // ECS-4 to ECS-6, ECS-22: only one
+                    return Err(Malformed);
+                }
             }
         }
         rest = &after[length..];
