@@ -30,11 +30,12 @@ def go_on(server: Server) -> None:
 
 
 def test_a_health_flip_during_a_build_is_answered_before_it_ends(cdn: Cdn, server: Server) -> None:
-    polls = server.metric('steer_polls_total{outcome="up",pop="gru",service="default"}')
+    gru = 'steer_polls_total{outcome="up",pop="gru",service="default"}'
+    polls = server.metric(gru)
     cdn.pops["nrt"].status = "drain"
     server.wait_for_answer("fra")
+    wait_for(lambda: server.metric(gru) >= polls + 3, "three more polls")
     assert server.state["build"] is not None
-    assert server.metric('steer_polls_total{outcome="up",pop="gru",service="default"}') > polls
     go_on(server)
     assert server.ask() == (ADDRESS["fra"],)  # the state outlives the swap of maps
 
