@@ -16,7 +16,6 @@ import numpy as np
 
 from steer.control.explain import DEFAULT_RESOLVER, Question, World, ask
 from steer.control.offline import Offline, load_offline
-from steer.decide.lint import lint
 from steer.errors import Fault, Refused
 from steer.model.deployment import Overrides, Zone
 from steer.model.map import PlanTable
@@ -46,7 +45,6 @@ async def check(directory: Path, environment: Mapping[str, str], progress: Calla
     except Refused as refused:
         return Checked(refused.faults, (), ())
     deployment = offline.serving.deployment
-    warnings = sorted({*offline.serving.inputs.warnings, *lint(deployment)})
     faults = run_tests(offline)
     names = sum(len(zone.names) for zone in deployment.zones)
     tests = sum(len(zone.tests) for zone in deployment.zones)
@@ -59,7 +57,7 @@ async def check(directory: Path, environment: Mapping[str, str], progress: Calla
         f"plans {len(plans)}, answer sets {'more than ' if sets >= SETS_MAX else ''}{sets}",
         f"{tests - len(faults)} of {tests} tests hold ({offline.form.name} engine)",
     )
-    return Checked(tuple(faults), tuple(warnings), summary)
+    return Checked(tuple(faults), offline.serving.inputs.warnings, summary)
 
 
 def run_tests(offline: Offline) -> list[Fault]:

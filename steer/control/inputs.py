@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from steer.control.map_child import Databases
+from steer.decide.lint import lint
 from steer.errors import Fault, Refused
 from steer.model.deployment import Deployment, Overrides
 from steer.sources.deployment_files import read_deployment
@@ -44,7 +45,7 @@ def read_inputs(directory: Path) -> Inputs:
         deployment, warnings = read_deployment(directory)
         contents = _contents(deployment)
         if contents is not None:
-            return Inputs(deployment, warnings, contents)
+            return Inputs(deployment, tuple(sorted({*warnings, *lint(deployment)})), contents)
     fix = "write the files whole, then rename them into place"
     raise Refused([Fault(str(directory), 0, 0, "the files change while they are being read", fix)])
 
