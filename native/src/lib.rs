@@ -19,7 +19,7 @@ mod _native {
 
     use crate::answer::{Answerer, COUNTER_NAMES, Counters, Request, UDP_REPLY_BYTES, measure};
     use crate::snapshot::{self, AlignedBytes, BadPart, DeploymentKey, Family};
-    use crate::sockets::{self, MappedFile, TcpSettings};
+    use crate::sockets::{self, LoadedFile, TcpSettings};
     use crate::wire::MAX_MESSAGE_BYTES;
 
     /// What depends on neither client nor POPs: zones, names, rrsets, settings.
@@ -48,12 +48,12 @@ mod _native {
 
     #[pymethods]
     impl Map {
-        /// Maps the file into memory and proves it. Nobody may write to the file afterwards. `check_crc32`: False where
-        /// whoever wrote the file has just done so. OSError, or ValueError that says which invariant fails.
+        /// Reads the file into memory and proves it. `check_crc32`: False where whoever wrote the file has just done so.
+        /// OSError, or ValueError that says which invariant fails.
         #[staticmethod]
         fn open(py: Python<'_>, path: &str, check_crc32: bool) -> PyResult<Self> {
             py.detach(|| {
-                let storage = Box::new(MappedFile::open(Path::new(path))?);
+                let storage = Box::new(LoadedFile::open(Path::new(path))?);
                 Ok(snapshot::Map::load(storage, check_crc32))
             })
             .and_then(|loaded| loaded.map(|part| Self(Arc::new(part))).map_err(refused))

@@ -4,7 +4,7 @@ mod bind;
 mod connection;
 mod datagrams;
 mod engine;
-mod mapped;
+mod loaded_file;
 mod tcp;
 #[cfg(test)]
 mod tests;
@@ -12,5 +12,5 @@ mod udp;
 
 pub use bind::BindError;
 pub use engine::Engine;
-pub use mapped::MappedFile;
+pub use loaded_file::LoadedFile;
 pub use tcp::TcpSettings;

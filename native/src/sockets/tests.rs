@@ -276,12 +276,12 @@ fn an_address_that_is_taken_is_named() {
 }
 
 #[test]
-fn a_file_is_mapped_whole_or_refused() {
-    let path = std::env::temp_dir().join(format!("steer-mapped-{}", std::process::id()));
+fn a_file_is_loaded_whole_or_refused() {
+    let path = std::env::temp_dir().join(format!("steer-loaded-{}", std::process::id()));
     std::fs::write(&path, b"some bytes").unwrap();
-    assert_eq!(&MappedFile::open(&path).unwrap()[..], b"some bytes");
+    assert_eq!(&LoadedFile::open(&path).unwrap()[..], b"some bytes");
     std::fs::write(&path, b"").unwrap();
-    assert!(MappedFile::open(&path).is_err());
+    assert!(LoadedFile::open(&path).is_err());
     std::fs::remove_file(&path).unwrap();
-    assert_eq!(MappedFile::open(&path).unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(LoadedFile::open(&path).unwrap_err().kind(), ErrorKind::NotFound);
 }

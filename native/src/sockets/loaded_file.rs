@@ -9,10 +9,11 @@ const HUGE_PAGE_BYTES: usize = 2 << 20;
 
 /// A file's bytes, page-aligned, in memory of their own.
 ///
-/// A file mapping would do the same in fewer lines, but in pages of 4 KiB: looking a client up then costs more TLB misses
-/// than cache misses, half of the whole answer. Anonymous memory gets huge pages where the system has them to give.
+/// Mapping the file itself would take fewer lines, but most file systems map in pages of 4 KiB, and the TLB misses of looking
+/// clients up among hundreds of megabytes cost a tenth of the whole answer. Anonymous memory gets huge pages where the
+/// system has them to give, and nobody who writes to the file changes what was proved.
 #[derive(Debug)]
-pub struct MappedFile {
+pub struct LoadedFile {
     mapping: Mapping,
     length: usize,
 }
@@ -29,7 +30,7 @@ unsafe impl Send for Mapping {}
 // SAFETY: as above.
 unsafe impl Sync for Mapping {}
 
-impl MappedFile {
+impl LoadedFile {
     /// Reads a whole file.
     /// # Errors
     /// Those of opening, reading and of too little memory; an empty file is `InvalidInput`.
@@ -46,7 +47,7 @@ impl MappedFile {
     }
 }
 
-impl Deref for MappedFile {
+impl Deref for LoadedFile {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
