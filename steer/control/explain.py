@@ -112,10 +112,7 @@ def explain(world: World, question: Question) -> dict[str, Any]:
     }
     steered = _steered(world.deployment, _final_name(question.name, answer))
     if steered is None:
-        return {
-            **found,
-            "sentence": f"no steered name is behind this: {answer['rcode']} from the zone's plain data",
-        }
+        return {**found, "sentence": _unsteered(world.deployment, question.name, answer["rcode"])}
     zone, name = steered
     client = client_of(world.deployment, question.client, question.resolver)
     place, network = _place(world.databases, client)
@@ -162,6 +159,17 @@ def ask(world: World, question: Question) -> dict[str, Any]:
         "scope": scope,
         "authoritative": bool(message.flags & dns.flags.AA),
     }
+
+
+def _unsteered(deployment: Deployment, name: dns.name.Name, rcode: str) -> str:
+    """Why there are no reasons to tell."""
+    apexes = [zone.apex for zone in deployment.zones]
+    if any(name.is_subdomain(dns.name.from_text(apex)) for apex in apexes):
+        return f"no steered name is behind this: {rcode} from the zone's plain data"
+    text = name.to_text(omit_final_dot=True)
+    meant = next((f"{text}.{apex}" for apex in apexes if _steered(deployment, f"{text}.{apex}")), None)
+    hint = f"; write names in full: {meant}" if meant else f" ({', '.join(apexes)})"
+    return f"{text} lies in no zone served here{hint}"
 
 
 def _final_name(name: dns.name.Name, answer: Mapping[str, Any]) -> str:

@@ -177,3 +177,11 @@ def test_the_command_asks_the_running_server_and_falls_back(cdn: Cdn) -> None:
     assert "no server was asked" in origin(run("--offline"))
     text = cdn.command("explain", str(cdn.directory), "www.cdn.example", "--client", TOKYO).stdout
     assert "=> pop:nrt" in text
+
+
+def test_a_name_outside_all_zones_is_told_how_to_be_written(cdn: Cdn) -> None:
+    world = world_of(cdn)
+    short = explain(world, read_question("www", "A", "", ""))["sentence"]
+    assert short == "www lies in no zone served here; write names in full: www.cdn.example"
+    other = explain(world, read_question("www.example.net", "A", "", ""))["sentence"]
+    assert other == "www.example.net lies in no zone served here (cdn.example)"
