@@ -72,6 +72,7 @@ fn udp_socket(address: SocketAddr) -> io::Result<UdpSocket> {
     only_own_family(&socket, address)?;
     socket.set_reuse_port(true)?;
     enlarge_buffers(&socket);
+    set_fragmentation(&socket, address.is_ipv6(), Fragmentation::Never)?;
     match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => set_flag(&socket, libc::IPPROTO_IP, libc::IP_PKTINFO)?,
         IpAddr::V6(ip) if ip.is_unspecified() => {
@@ -110,12 +111,41 @@ fn enlarge_buffers(socket: &Socket) {
     let _ = socket.set_send_buffer_size(SOCKET_BUFFER_BYTES);
 }
 
+/// What becomes of a datagram that is larger than a link on its way.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Fragmentation {
+    /// It is lost there, or refused here, whatever was ever heard of the path's MTU (RFC 9715 section 3.1): whoever forges
+    /// "too big" messages gains nothing. It also saves the kernel the making of an identification for each datagram.
+    Never,
+    /// It is cut into fragments.
+    IfNeeded,
+}
+
+/// Says how datagrams are sent from now on.
+pub(super) fn set_fragmentation(
+    socket: &impl AsRawFd,
+    is_ipv6: bool,
+    fragmentation: Fragmentation,
+) -> io::Result<()> {
+    let (level, option, value) = match (is_ipv6, fragmentation) {
+        (false, Fragmentation::Never) => (libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_PROBE),
+        (false, Fragmentation::IfNeeded) => (libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_DONT),
+        (true, Fragmentation::Never) => {
+            (libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_PROBE)
+        }
+        (true, Fragmentation::IfNeeded) => {
+            (libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_DONT)
+        }
+    };
+    set_option(socket, level, option, value)
+}
+
 fn set_flag(socket: &Socket, level: libc::c_int, option: libc::c_int) -> io::Result<()> {
     set_option(socket, level, option, 1)
 }
 
 fn set_option(
-    socket: &Socket,
+    socket: &impl AsRawFd,
     level: libc::c_int,
     option: libc::c_int,
     value: libc::c_int,

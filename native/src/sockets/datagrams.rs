@@ -1,10 +1,12 @@
 //! Batches of datagrams: one system call receives up to 64, one sends all replies. All buffers are made once.
-use std::io;
+use std::io::{self, ErrorKind};
 use std::mem;
 use std::net::UdpSocket;
+use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::ptr;
 
+use super::bind::{Fragmentation, set_fragmentation};
 use crate::answer::{BATCH, Request, UDP_REPLY_BYTES};
 
 /// Largest query that is read whole; what is longer is cut off, and so malformed.
@@ -117,18 +119,36 @@ impl Datagrams {
         let count = self.prepare_replies();
         let (mut sent, mut failed) = (0, 0);
         while sent < count {
-            // SAFETY: as for receiving; the headers from `sent` to `count` were made for this batch.
-            let step = unsafe {
-                let rest = &mut self.outgoing[sent..count];
-                libc::sendmmsg(socket.as_raw_fd(), rest.as_mut_ptr(), rest.len() as libc::c_uint, 0)
-            };
-            match usize::try_from(step) {
-                Ok(step) if step > 0 => sent += step,
-                _ if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted => {}
-                _ => (sent, failed) = (sent + 1, failed + 1), // the first of the rest is at fault
+            match self.send_some(socket, sent..count) {
+                Ok(step) => sent += step,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => {
+                    // The first of the rest is at fault.
+                    let is_large = error.raw_os_error() == Some(libc::EMSGSIZE);
+                    let is_sent = is_large && self.send_in_fragments(socket, sent);
+                    (sent, failed) = (sent + 1, failed + u64::from(!is_sent));
+                }
             }
         }
         failed
+    }
+
+    /// Sends a reply that is larger than the interface's MTU: whoever sets `udp_bytes` so high wants it sent all the same.
+    fn send_in_fragments(&mut self, socket: &UdpSocket, index: usize) -> bool {
+        let is_ipv6 = libc::c_int::from(self.sources[0].sin6_family) == libc::AF_INET6;
+        let is_sent = set_fragmentation(socket, is_ipv6, Fragmentation::IfNeeded)
+            .and_then(|()| self.send_some(socket, index..index + 1))
+            .is_ok();
+        set_fragmentation(socket, is_ipv6, Fragmentation::Never).is_ok() && is_sent
+    }
+
+    fn send_some(&mut self, socket: &UdpSocket, range: Range<usize>) -> io::Result<usize> {
+        let headers = &mut self.outgoing[range];
+        // SAFETY: as for receiving; all headers in the range were made for this batch.
+        let sent = unsafe {
+            libc::sendmmsg(socket.as_raw_fd(), headers.as_mut_ptr(), headers.len() as libc::c_uint, 0)
+        };
+        usize::try_from(sent).ok().filter(|&sent| sent > 0).ok_or_else(io::Error::last_os_error)
     }
 
     fn prepare_replies(&mut self) -> usize {
