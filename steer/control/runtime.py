@@ -183,7 +183,10 @@ class Runtime:
 
     def refuse(self, what: str, faults: Sequence[Fault], now_s: float) -> None:
         """Keep serving, and show everywhere why a new input was not taken up."""
+        known = self.pending.get(what)
         self.pending[what] = Pending(what, now_s, tuple(faults))
+        if known is not None and known.faults == tuple(faults):
+            return  # tried again, to the same end: said before
         log.error("the new %s is refused, the last good one goes on serving:", what)
         for fault in faults:
             log.error("%s", fault)

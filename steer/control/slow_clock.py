@@ -23,6 +23,7 @@ from steer.sources.overrides_file import FILE_NAME as OVERRIDES_NAME
 from steer.sources.status_poll import StatusPoller, poll_targets
 
 LOOK_S = 0.5
+RETRY_S = 30.0  # between tries of what was refused
 FIRST_ROUND_S_MAX = 5.0  # to hear of a new deployment's POPs before it serves
 
 log = logging.getLogger("steer.control")
@@ -49,6 +50,9 @@ class SlowClock:
     reread: asyncio.Event = field(default_factory=asyncio.Event)  # set by SIGHUP: read everything again
     _reload: asyncio.Task[None] | None = None
     _beside: frozenset[Path] = frozenset()  # files of the reload under way
+    _tried_s: float = field(
+        default_factory=time.monotonic
+    )  # when a reload was last under way, or none needed
     _one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def run(self, known: Signatures, started: Started | None = None) -> None:
@@ -62,7 +66,7 @@ class SlowClock:
             while True:
                 forced = await self._wait()
                 try:
-                    await self._look(watch, forced)
+                    await self._look(watch, forced or self._is_retry_due(time.monotonic()))
                 except Exception:
                     log.exception("a look at the files failed by a fault of steer's own")
         finally:
@@ -221,6 +225,14 @@ class SlowClock:
             self._reload.cancel()
             await asyncio.gather(self._reload, return_exceptions=True)
             self._reload = None
+
+    def _is_retry_due(self, now_s: float) -> bool:
+        """Whether what was refused is to be read again: its fault may have been the machine's, such as no
+        file descriptor left, and then nothing changes that would be noticed."""
+        under_way = self._reload is not None and not self._reload.done()
+        if under_way or not self.runtime.pending:
+            self._tried_s = now_s
+        return now_s - self._tried_s >= RETRY_S
 
     async def _wait(self) -> bool:
         """Until the next look is due; True if someone asks for a reload first."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from steer.control.directories import cache_directory, state_directory
 from steer.control.inputs import Inputs, read_inputs
+from steer.control.limits import allowed_connections
 from steer.control.loading import Loader
 from steer.control.map_child import MapBuildError
 from steer.control.privileges import drop_privileges, give_to
@@ -101,7 +102,7 @@ def bound(form: EngineForm, settings: ServerSettings) -> Iterator[Bound]:
             listen,
             settings.threads,
             tcp_idle_s=settings.tcp_idle_s,
-            tcp_connections=settings.tcp_connections,
+            tcp_connections=allowed_connections(settings.tcp_connections),
             tcp_per_prefix=settings.tcp_per_prefix,
         )
     except OSError as error:

@@ -1,0 +1,44 @@
+"""Room for files: connections give way to the rest; what was refused is tried again by itself."""
+
+import resource
+import subprocess
+import sys
+from types import SimpleNamespace
+from typing import Any
+
+from steer.control.limits import FEWEST_CONNECTIONS, RESERVED_FILES, connections_within
+from steer.control.slow_clock import RETRY_S, SlowClock
+
+
+def test_connections_leave_the_reserve() -> None:
+    assert connections_within(resource.RLIM_INFINITY, 5000) == 5000
+    assert connections_within(1024 + RESERVED_FILES, 1024) == 1024
+    assert connections_within(1024, 1024) == 1024 - RESERVED_FILES
+    assert connections_within(100, 1024) == FEWEST_CONNECTIONS
+
+
+def test_the_soft_limit_is_raised_as_far_as_it_may() -> None:
+    script = (
+        "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (256, 1024))\n"
+        "from steer.control.limits import allowed_connections\n"
+        "print(allowed_connections(2000), resource.getrlimit(resource.RLIMIT_NOFILE)[0])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(1024 - RESERVED_FILES), "1024"]
+
+
+def test_what_was_refused_is_due_again_after_a_while_and_not_while_it_is_tried() -> None:
+    runtime: Any = SimpleNamespace(pending={"policy": object()})
+    nothing: Any = None
+    clock = SlowClock(runtime, nothing, nothing, nothing, nothing)
+    clock._tried_s = 1000.0
+    assert not clock._is_retry_due(1000.0 + RETRY_S - 1)
+    assert clock._is_retry_due(1000.0 + RETRY_S)
+    under_way: Any = SimpleNamespace(done=lambda: False)
+    clock._reload = under_way
+    assert not clock._is_retry_due(2000.0)
+    clock._reload = None
+    assert not clock._is_retry_due(2000.0 + RETRY_S - 1)
+    assert clock._is_retry_due(2000.0 + RETRY_S)
+    runtime.pending.clear()
+    assert not clock._is_retry_due(9000.0)
