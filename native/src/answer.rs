@@ -1,8 +1,8 @@
-//! The nameserver as a function: packets, sources and a snapshot in, replies out. No socket, clock or Python; no lock
-//! and no allocation.
+//! The nameserver as a function: packets, sources and a snapshot in, replies out. No socket, clock or Python;
+//! no lock and no allocation.
 //!
-//! A batch goes through in stages: read all packets and find their nodes, look all clients up together, find all plans,
-//! write all replies. The cache misses of one query so hide behind those of the others.
+//! A batch goes through in stages: read all packets and find their nodes, look all clients up together, find
+//! all plans, write all replies. The cache misses of one query so hide behind those of the others.
 mod choose;
 mod compose;
 mod counters;
@@ -82,8 +82,8 @@ impl Default for Answerer {
 }
 
 impl Answerer {
-    /// Answers at most `BATCH` queries. `buffers`: one per request, `stride` octets apart and as long: `UDP_REPLY_BYTES` for
-    /// UDP, 65535 for TCP. `lengths`: octets of each reply, 0 where there is none.
+    /// Answers at most `BATCH` queries. `buffers`: one per request, `stride` octets apart and as long:
+    /// `UDP_REPLY_BYTES` for UDP, 65535 for TCP. `lengths`: octets of each reply, 0 where there is none.
     pub fn answer(
         &mut self,
         view: &View<'_>,

@@ -48,8 +48,8 @@ mod _native {
 
     #[pymethods]
     impl Map {
-        /// Reads the file into memory and proves it. `check_crc32`: False where whoever wrote the file has just done so.
-        /// OSError, or ValueError that says which invariant fails.
+        /// Reads the file into memory and proves it. `check_crc32`: False where whoever wrote the file has
+        /// just done so. OSError, or ValueError that says which invariant fails.
         #[staticmethod]
         fn open(py: Python<'_>, path: &str, check_crc32: bool) -> PyResult<Self> {
             py.detach(|| {
@@ -118,7 +118,8 @@ mod _native {
         }
     }
 
-    /// The one immutable value from which the engine answers: three parts, shared with whoever else holds them.
+    /// The one immutable value from which the engine answers: three parts, shared with whoever else holds
+    /// them.
     ///
     /// ValueError where they do not fit together.
     #[pyclass(frozen)]
@@ -133,8 +134,8 @@ mod _native {
                 .map_err(refused)
         }
 
-        /// The reply to one message, or None where it gets none. `source`: 4 or 16 octets of the address it came from.
-        /// `now_s`: Unix time; nothing depends on it yet. Counts nothing.
+        /// The reply to one message, or None where it gets none. `source`: 4 or 16 octets of the address it
+        /// came from. `now_s`: Unix time; nothing depends on it yet. Counts nothing.
         #[expect(unused_variables, reason = "cookies will look at the time")]
         fn answer<'p>(
             &self,
@@ -155,8 +156,8 @@ mod _native {
             Ok((length > 0).then(|| PyBytes::new(py, &buffer[..length])))
         }
 
-        /// The class of a key (with the mark of special-purpose blocks) and its leaf's depth in each partition.
-        /// `family`: 4 or 6. `key`: an IPv4 address << 32, or the upper half of an IPv6 address.
+        /// The class of a key (with the mark of special-purpose blocks) and its leaf's depth in each
+        /// partition. `family`: 4 or 6. `key`: an IPv4 address << 32, or the upper half of an IPv6 address.
         fn scopes(&self, family: u8, key: u64) -> PyResult<(u32, Vec<u32>)> {
             let family = match family {
                 4 => Family::V4,
@@ -170,16 +171,19 @@ mod _native {
 
     /// Sockets and threads that answer from one snapshot.
     ///
-    /// `listen`: addresses and ports, all opened at once for UDP and TCP; port 0: one that is free. `threads`: UDP sockets and
-    /// threads per address; one more thread answers all TCP. `tcp_idle_s`: how long a connection may go without a whole query.
-    /// `tcp_connections`, `tcp_per_prefix`: most connections in all, and from one /24 or /48. OSError names the address.
+    /// `listen`: addresses and ports, all opened at once for UDP and TCP; port 0: one that is free.
+    /// `threads`: UDP sockets and threads per address; one more thread answers all TCP. `tcp_idle_s`: how
+    /// long a connection may go without a whole query. `tcp_connections`, `tcp_per_prefix`: most connections
+    /// in all, and from one /24 or /48. OSError names the address.
     #[pyclass(frozen)]
     struct Engine(sockets::Engine);
 
     #[pymethods]
     impl Engine {
         #[new]
-        #[pyo3(signature = (listen, threads, *, tcp_idle_s = 10.0, tcp_connections = 1024, tcp_per_prefix = 64))]
+        #[pyo3(signature = (
+            listen, threads, *, tcp_idle_s = 10.0, tcp_connections = 1024, tcp_per_prefix = 64,
+        ))]
         fn new(
             listen: Vec<(IpAddr, u16)>,
             threads: usize,
@@ -206,8 +210,8 @@ mod _native {
             Ok(py.detach(|| self.0.start(&snapshot.0))?)
         }
 
-        /// Answers from another snapshot from now on; returns when no thread answers from the old one any longer. OSError when
-        /// the engine does not serve.
+        /// Answers from another snapshot from now on; returns when no thread answers from the old one any
+        /// longer. OSError when the engine does not serve.
         fn swap(&self, py: Python<'_>, snapshot: &Snapshot) -> PyResult<()> {
             Ok(py.detach(|| self.0.swap(&snapshot.0))?)
         }
@@ -233,8 +237,8 @@ mod _native {
         }
     }
 
-    /// Seconds that `threads` threads take to answer all packets `rounds` times each, from memory, over UDP as it were.
-    /// `sources`: 4 or 16 octets each, as many as there are packets.
+    /// Seconds that `threads` threads take to answer all packets `rounds` times each, from memory, over UDP
+    /// as it were. `sources`: 4 or 16 octets each, as many as there are packets.
     #[pyfunction]
     fn measure_answers(
         py: Python<'_>,

@@ -1,5 +1,5 @@
-//! Snapshots: three parts, each proved when it is loaded, then walked without fear. Knows tables, not RFCs: no octet of
-//! a message is read or written here.
+//! Snapshots: three parts, each proved when it is loaded, then walked without fear. Knows tables, not RFCs:
+//! no octet of a message is read or written here.
 #[cfg(any(test, feature = "builder"))]
 pub mod builder;
 mod choices;

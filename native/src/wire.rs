@@ -1,5 +1,5 @@
-//! What goes over the wire: reading queries, writing replies. Knows RFCs, not tables: names are numbers of a tree that
-//! the caller walks. Errors on hostile input are small values; nothing here allocates.
+//! What goes over the wire: reading queries, writing replies. Knows RFCs, not tables: names are numbers of a
+//! tree that the caller walks. Errors on hostile input are small values; nothing here allocates.
 mod ecs;
 mod message;
 mod names;

@@ -1,7 +1,8 @@
 //! Claims: whatever comes, the reply is nothing or one whole DNS message to it, within its limit.
 //!
-//! Input: an octet (bit 0: over TCP, bit 1: from IPv6), 16 octets of source address, the packet. With bit 2, the packet's
-//! start is made of three octets (which name, type, how many further records), so that the fuzzer need not guess names.
+//! Input: an octet (bit 0: over TCP, bit 1: from IPv6), 16 octets of source address, the packet. With bit 2,
+//! the packet's start is made of three octets (which name, type, how many further records), so that the
+//! fuzzer need not guess names.
 #![no_main]
 use std::sync::LazyLock;
 

@@ -1,5 +1,5 @@
-//! Choosing the addresses of a steered name (docs/snapshot_format.md, "Choosing"), in steps between which the look-ups
-//! of a whole batch are made.
+//! Choosing the addresses of a steered name (docs/snapshot_format.md, "Choosing"), in steps between which the
+//! look-ups of a whole batch are made.
 use super::counters::{Counter, Counters};
 use crate::snapshot::format::{NONE, Steered};
 use crate::snapshot::{Domain, Family, Row, Unit, View, set_of, winner};

@@ -1,4 +1,5 @@
-//! What the engine counts: one set of counters per thread, which alone writes them; readers may look at any time.
+//! What the engine counts: one set of counters per thread, which alone writes them; readers may look at any
+//! time.
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::snapshot::format::LABELLED_COUNT;
@@ -19,12 +20,14 @@ macro_rules! counters {
 counters! {
     QueriesUdp = "queries_udp", QueriesTcp = "queries_tcp",
     DroppedShort = "dropped_short", DroppedResponse = "dropped_response",
-    AnswersNoError = "answers_noerror", AnswersFormErr = "answers_formerr", AnswersServFail = "answers_servfail",
-    AnswersNxDomain = "answers_nxdomain", AnswersNotImp = "answers_notimp", AnswersRefused = "answers_refused",
+    AnswersNoError = "answers_noerror", AnswersFormErr = "answers_formerr",
+    AnswersServFail = "answers_servfail", AnswersNxDomain = "answers_nxdomain",
+    AnswersNotImp = "answers_notimp", AnswersRefused = "answers_refused",
     AnswersBadVers = "answers_badvers",
     AnswersSteered = "answers_steered", AnswersForced = "answers_forced", AnswersNodata = "answers_nodata",
     AnswersReferral = "answers_referral", AnswersTruncated = "answers_truncated",
-    EcsQueries = "ecs_queries", EcsUsed = "ecs_used", EcsSpecial = "ecs_special", EcsMalformed = "ecs_malformed",
+    EcsQueries = "ecs_queries", EcsUsed = "ecs_used",
+    EcsSpecial = "ecs_special", EcsMalformed = "ecs_malformed",
     BytesIn = "bytes_in", BytesOut = "bytes_out",
     TcpConnections = "tcp_connections", TcpRefused = "tcp_refused", TcpTimeouts = "tcp_timeouts",
     SendErrors = "send_errors", ReceiveErrors = "receive_errors",

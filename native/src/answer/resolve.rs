@@ -49,7 +49,8 @@ pub(super) struct Resolved {
 }
 
 impl Resolved {
-    /// The CNAME rrsets before the end: the first stands under the question, each other under the target of the one before.
+    /// The CNAME rrsets before the end: the first stands under the question, each other under the target of
+    /// the one before.
     pub(super) fn chain(&self) -> &[u32] {
         &self.chain[..usize::from(self.chain_length)]
     }

@@ -1,5 +1,5 @@
-//! Answers of the small world, and what they count. Byte for byte both engines are compared by the Python tests; here
-//! stand the rules that a batch must not break.
+//! Answers of the small world, and what they count. Byte for byte both engines are compared by the Python
+//! tests; here stand the rules that a batch must not break.
 use std::time::Duration;
 
 use super::*;

@@ -1,4 +1,5 @@
-//! Builds parts for tests and the fuzz target, the plain way: tables as vectors, which a test can spoil at will.
+//! Builds parts for tests and the fuzz target, the plain way: tables as vectors, which a test can spoil at
+//! will.
 mod map_tables;
 mod world;
 mod zones;

@@ -73,7 +73,8 @@ impl Choices {
         self.addresses.get(start..start + set.count as usize * ADDRESS_BYTES[usize::from(is_ipv6)])
     }
 
-    /// A weighted choice's alternatives that have addresses of this type, each with what is hashed before the unit.
+    /// A weighted choice's alternatives that have addresses of this type, each with what is hashed before the
+    /// unit.
     pub fn alternatives_with(
         &self,
         choice: &Choice,

@@ -76,10 +76,12 @@ macro_rules! item {
     };
 }
 item! { /** First bytes of a part. */ Header: 64 {
-    magic: [u8; 8], version: u32, part: u32, section_count: u32, crc32: u32, total_bytes: u64, identity: [u8; 16],
-    reserved: [u8; 16],
+    magic: [u8; 8], version: u32, part: u32, section_count: u32, crc32: u32, total_bytes: u64,
+    identity: [u8; 16], reserved: [u8; 16],
 } }
-item! { /** Where a section lies. */ TableEntry: 24 { section: u32, item_bytes: u32, offset: u64, count: u64 } }
+item! { /** Where a section lies. */ TableEntry: 24 {
+    section: u32, item_bytes: u32, offset: u64, count: u64,
+} }
 item! { /** What holds for the whole deployment. */ Settings: 32 {
     deployment_key: [u8; 16], flags: u32, udp_bytes: u32, slot_count: u32, reserved: u32,
 } }
@@ -88,8 +90,8 @@ item! { /** What stands at a name in a zone. */ Node: 24 {
     zone: u32, flags: u32, wildcard: u32, steered: u32, rrset_offset: u32, rrset_count: u32,
 } }
 item! { /** Records of one name and type. */ Rrset: 28 {
-    name: u32, kind: u16, flags: u16, ttl_s: u32, record_offset: u32, record_count: u32, additional_offset: u32,
-    additional_count: u32,
+    name: u32, kind: u16, flags: u16, ttl_s: u32, record_offset: u32, record_count: u32,
+    additional_offset: u32, additional_count: u32,
 } }
 item! { /** RDATA: prefix, two names, suffix. */ Record: 24 {
     prefix_offset: u32, prefix_bytes: u32, name_1: u32, name_2: u32, suffix_offset: u32, suffix_bytes: u32,
@@ -97,19 +99,21 @@ item! { /** RDATA: prefix, two names, suffix. */ Record: 24 {
 item! { /** A zone. */ Zone: 16 { apex: u32, soa: u32, negative_ttl_s: u32, reserved: u32 } }
 item! { /** A steered name. */ Steered: 16 { ttl_s: u32, flags: u32, selector: u32, counter: u32 } }
 item! { /** A policy, or an experiment over several. */ Selector: 24 {
-    slot: u32, arm_offset: u32, arm_count: u32, hash_offset: u32, hash_bytes: u32, unit4_bits: u8, unit6_bits: u8,
-    reserved: u16,
+    slot: u32, arm_offset: u32, arm_count: u32, hash_offset: u32, hash_bytes: u32,
+    unit4_bits: u8, unit6_bits: u8, reserved: u16,
 } }
 item! { /** A range of hashes of an experiment. */ Arm: 16 { last: u64, slot: u32, counter: u32 } }
 item! { /** Counts of the map's tables. */ MapShape: 32 {
     partition_count: u32, class_count: u32, plan_count: u32, row_bytes: u32, slot_count: u32,
     source_class_count: u32, row_count: u32, node_count: u32,
 } }
-item! { /** The next 6 bits of a key. */ TrieNode: 24 { children: u64, leaves: u64, first_child: u32, first_row: u32 } }
+item! { /** The next 6 bits of a key. */ TrieNode: 24 {
+    children: u64, leaves: u64, first_child: u32, first_row: u32,
+} }
 item! { /** Start of a range of source addresses. */ SourceStart: 16 { high: u64, low: u64 } }
 item! { /** What a plan comes to. */ Choice: 32 {
-    set_a: u32, set_aaaa: u32, ttl_cap_s: u32, rule_counter: u32, target_counter: u32, alternative_offset: u32,
-    alternative_count: u16, unit4_bits: u8, unit6_bits: u8, reserved: u32,
+    set_a: u32, set_aaaa: u32, ttl_cap_s: u32, rule_counter: u32, target_counter: u32,
+    alternative_offset: u32, alternative_count: u16, unit4_bits: u8, unit6_bits: u8, reserved: u32,
 } }
 item! { /** One of a weighted choice. */ Alternative: 16 {
     weight: u32, choice: u32, hash_offset: u32, hash_bytes: u32,

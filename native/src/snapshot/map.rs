@@ -1,5 +1,5 @@
-//! The map of a snapshot: a key's leaf row (class and depth per partition), a class's plan. Used in place, so that
-//! hundreds of megabytes are neither copied nor allocated; proved once, then walked.
+//! The map of a snapshot: a key's leaf row (class and depth per partition), a class's plan. Used in place, so
+//! that hundreds of megabytes are neither copied nor allocated; proved once, then walked.
 use std::fmt;
 use std::hint::black_box;
 use std::ops::{Deref, Range};
@@ -141,8 +141,8 @@ impl Row<'_> {
 }
 
 impl<'m> MapView<'m> {
-    /// Index of the row of every key, into `rows`, same length. All keys go down a level together, so that the cache
-    /// misses of one hide behind those of the others. `pending`: as long, overwritten.
+    /// Index of the row of every key, into `rows`, same length. All keys go down a level together, so that
+    /// the cache misses of one hide behind those of the others. `pending`: as long, overwritten.
     pub fn find_rows(&self, keys: &[(Family, u64)], rows: &mut [u32], pending: &mut [u8]) {
         let mut left = 0;
         for (index, (&(family, key), row)) in keys.iter().zip(rows.iter_mut()).enumerate() {
@@ -230,7 +230,8 @@ impl<'m> MapView<'m> {
         let leaves_until = (node.leaves & (2_u64 << slot).wrapping_sub(1)).count_ones();
         let child = node.first_child.wrapping_add(children_before);
         let row = node.first_row.wrapping_add(leaves_until).wrapping_sub(1) | ROW;
-        let is_child = 0_u32.wrapping_sub((node.children >> slot & 1) as u32); // all ones, or none: nothing to mispredict
+        // All ones, or none: there is no branch to mispredict.
+        let is_child = 0_u32.wrapping_sub((node.children >> slot & 1) as u32);
         child & is_child | row & !is_child
     }
 }

@@ -1,4 +1,5 @@
-//! Proves the part `map`: after it, every key ends at a row, and every row at a plan, without leaving a table.
+//! Proves the part `map`: after it, every key ends at a row, and every row at a plan, without leaving a
+//! table.
 use super::format::{CLASS_BYTES, DIRECT_BITS, MAX_NODES_DEEP, ROW, SPECIAL, TrieNode};
 use super::map::MapView;
 use super::part::{BadPart, prove};
@@ -76,7 +77,8 @@ fn prove_counts(map: &MapView<'_>) -> Result<(), BadPart> {
     Ok(())
 }
 
-/// Children stand after their parents and no way down has more than 8 nodes, so that every walk ends, and at a row.
+/// Children stand after their parents and no way down has more than 8 nodes, so that every walk ends, and at
+/// a row.
 fn prove_nodes(map: &MapView<'_>) -> Result<(), BadPart> {
     let mut deep = vec![0_u8; map.nodes.len()]; // nodes on the longest way to and including each
     for (family, table) in map.direct.iter().enumerate() {

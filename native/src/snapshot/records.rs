@@ -1,5 +1,6 @@
-//! The records of a snapshot: a tree of names, the nodes at them, their rrsets; found by hashing label by label.
-//! Knows tables, not messages: a label is a length octet and octets, of either case when it is looked for.
+//! The records of a snapshot: a tree of names, the nodes at them, their rrsets; found by hashing label by
+//! label. Knows tables, not messages: a label is a length octet and octets, of either case when it is looked
+//! for.
 use super::format::{
     Arm, NODE_APEX, NODE_CUT, NONE, Name, Node, PartKind, Record, Rrset, SETTINGS_STEERS, Section, Selector,
     Settings, Steered, Zone,
@@ -99,7 +100,8 @@ impl Records {
         Ok(records)
     }
 
-    /// A name that has a node, found at once. `octets`: all its labels with their length octets, without the root's zero.
+    /// A name that has a node, found at once. `octets`: all its labels with their length octets, without the
+    /// root's zero.
     pub fn known_whole(&self, octets: &[u8], labels: u8) -> Option<Known> {
         let name = self.whole_names.find(octets)?;
         Some(Known { name, labels, whole: true })
@@ -115,7 +117,8 @@ impl Records {
         self.names.len() as u32
     }
 
-    /// Walks down from the root as far as labels match; `labels`: length octet and label, the rightmost first.
+    /// Walks down from the root as far as labels match; `labels`: length octet and label, the rightmost
+    /// first.
     pub fn walk<'l>(&self, labels: impl Iterator<Item = &'l [u8]>) -> Known {
         let mut known = Known { name: ROOT, labels: 0, whole: true };
         for label in labels {
@@ -128,8 +131,8 @@ impl Records {
         known
     }
 
-    /// What answers for a name. `asks_parent`: the type is DS, so that a cut or an apex is asked for the side above it
-    /// (RFC 4035 section 3.1.4.1).
+    /// What answers for a name. `asks_parent`: the type is DS, so that a cut or an apex is asked for the side
+    /// above it (RFC 4035 section 3.1.4.1).
     pub fn find(&self, known: Known, asks_parent: bool) -> Found<'_> {
         let Some((apex, apex_node)) = self.apex_above(known.name) else {
             return Found::NoZone;

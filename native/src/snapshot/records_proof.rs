@@ -60,11 +60,12 @@ pub(super) fn prove(records: &Records, slot_count: u32) -> Result<u32, BadPart> 
     Ok(slots_used)
 }
 
-/// Parents stand before their children, so that every walk up ends at the root; labels are whole and in lower case.
+/// Parents stand before their children, so that every walk up ends at the root; labels are whole and in lower
+/// case.
 fn prove_names(records: &Records) -> Result<(), BadPart> {
     let (names, bytes, node_count) = (&records.names, &records.bytes, records.nodes.len());
     prove!(names.first().is_some_and(|root| root.parent == ROOT), "name 0 is not a root");
-    let mut name_bytes: Vec<usize> = Vec::with_capacity(names.len()); // octets of the whole name, root octet included
+    let mut name_bytes: Vec<usize> = Vec::with_capacity(names.len()); // of whole names, root octet included
     for (index, name) in names.iter().enumerate() {
         let start = name.label_offset as usize;
         let length = bytes.get(start).copied().map_or(usize::MAX, usize::from);

@@ -59,8 +59,8 @@ pub fn rendezvous_cost(hash: u64) -> u64 {
     (64 << 32) - (u64::from(log2) << 32 | bits)
 }
 
-/// The alternative that a unit takes, by weighted rendezvous: the least cost / weight, ties to the earlier. A unit's
-/// costs do not depend on who else stands for choice, so that a dead target moves only its own units.
+/// The alternative that a unit takes, by weighted rendezvous: the least cost / weight, ties to the earlier. A
+/// unit's costs do not depend on who else stands for choice, so that a dead target moves only its own units.
 pub fn winner<'a>(
     key: &DeploymentKey,
     unit: Unit,

@@ -38,7 +38,8 @@ refused! {
         w.records.names[1].label_offset = w.records.bytes.len() as u32 - 1 } => "cut off";
     label_too_long: |w| { w.records.bytes.push(64);
         w.records.names[1].label_offset = w.records.bytes.len() as u32 - 1 } => "no label";
-    label_in_upper_case: |w| w.records.bytes[w.records.names[1].label_offset as usize + 1] = b'E' => "lower case";
+    label_in_upper_case: |w| { let start = w.records.names[1].label_offset as usize;
+        w.records.bytes[start + 1] = b'E' } => "lower case";
     name_too_long: |w| { let start = w.records.bytes.len() as u32;
         w.records.bytes.push(63); w.records.bytes.extend([b'x'; 63]);
         for _ in 0..5 { let mut name = w.records.names[1]; name.label_offset = start;
@@ -121,7 +122,8 @@ refused! {
     choice_with_addresses_outside: |w| w.choices.sets[2].offset = 9_999 => "end of the addresses";
     choice_with_ipv4_taken_for_ipv6: |w| w.choices.choices[7].set_aaaa = 16 => "no set";
     set_of_nothing: |w| w.choices.sets[0].count = 0 => "of 0 addresses";
-    set_too_large: |w| { w.choices.addresses.resize(4096, 0); w.choices.sets[0].count = 65 } => "of 65 addresses";
+    set_too_large: |w| { w.choices.addresses.resize(4096, 0);
+        w.choices.sets[0].count = 65 } => "of 65 addresses";
     choice_without_its_counters: |w| w.choices.choices[0].rule_counter = 65_536 => "no counter";
     choice_without_its_target_counter: |w| w.choices.choices[0].target_counter = NONE => "no counter";
     choice_with_a_long_unit: |w| w.choices.choices[0].unit6_bits = 65 => "unit too long";
@@ -134,7 +136,8 @@ refused! {
     fewer_choices_than_plans: |w| { w.choices.choices.truncate(4); w.choices.alternatives.clear();
         w.choices.forced.fill(NONE) } => "4 choices for 5 plans";
     forced_for_other_names: |w| w.choices.forced.push(NONE) => "7 names for 6";
-    records_with_more_slots_than_the_map: |w| { w.map.shape.slot_count = 1; w.map.views.truncate(4) } => "2 slots";
+    records_with_more_slots_than_the_map: |w| { w.map.shape.slot_count = 1;
+        w.map.views.truncate(4) } => "2 slots";
 }
 
 #[test]

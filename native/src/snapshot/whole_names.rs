@@ -1,5 +1,5 @@
-//! Finds whole names at once: most questions ask for a name that has a node, and walking to it label by label costs as
-//! much as all the rest of reading them. Made when the records are loaded; no part of the format.
+//! Finds whole names at once: most questions ask for a name that has a node, and walking to it label by label
+//! costs as much as all the rest of reading them. Made when the records are loaded; no part of the format.
 use super::format::NONE;
 use super::records::{ROOT, Records};
 

@@ -114,8 +114,9 @@ fn enlarge_buffers(socket: &Socket) {
 /// What becomes of a datagram that is larger than a link on its way.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Fragmentation {
-    /// It is lost there, or refused here, whatever was ever heard of the path's MTU (RFC 9715 section 3.1): whoever forges
-    /// "too big" messages gains nothing. It also saves the kernel the making of an identification for each datagram.
+    /// It is lost there, or refused here, whatever was ever heard of the path's MTU (RFC 9715 section 3.1):
+    /// whoever forges "too big" messages gains nothing. It also saves the kernel the making of an
+    /// identification for each datagram.
     Never,
     /// It is cut into fragments.
     IfNeeded,

@@ -1,5 +1,6 @@
-//! One TCP connection (RFC 7766): messages with a length before each, answered in order. Generic over the stream, so that
-//! tests need no socket; bounded in what it buffers, in what it does in one turn, and in how long it may wait.
+//! One TCP connection (RFC 7766): messages with a length before each, answered in order. Generic over the
+//! stream, so that tests need no socket; bounded in what it buffers, in what it does in one turn, and in how
+//! long it may wait.
 use std::io::{ErrorKind, Read, Write};
 use std::time::{Duration, Instant};
 
@@ -57,8 +58,8 @@ impl<S: Read + Write> Connection<S> {
         &mut self.stream
     }
 
-    /// Sends, answers and reads as far as the stream goes. `answer` appends the reply to a message; it returns false where there
-    /// is none to give, which ends the connection.
+    /// Sends, answers and reads as far as the stream goes. `answer` appends the reply to a message; it
+    /// returns false where there is none to give, which ends the connection.
     pub(super) fn turn(
         &mut self,
         now: Instant,
@@ -107,8 +108,8 @@ impl<S: Read + Write> Connection<S> {
         None
     }
 
-    /// Answers the whole messages read so far, and makes room for more. Returns whether there is anything to send, or no more to
-    /// be read.
+    /// Answers the whole messages read so far, and makes room for more. Returns whether there is anything to
+    /// send, or no more to be read.
     fn answer_input(
         &mut self,
         now: Instant,

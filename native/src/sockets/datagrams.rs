@@ -11,7 +11,8 @@ use crate::answer::{BATCH, Request, UDP_REPLY_BYTES};
 
 /// Largest query that is read whole; what is longer is cut off, and so malformed.
 const PACKET_BYTES: usize = 4096;
-/// Buffers are a cache line more than a page apart: their starts would else all compete for the same lines of L1.
+/// Buffers are a cache line more than a page apart: their starts would else all compete for the same lines of
+/// L1.
 const STRIDE: usize = PACKET_BYTES + 64;
 const _: () = assert!(UDP_REPLY_BYTES <= STRIDE);
 /// Holds one IP_PKTINFO or IPV6_PKTINFO.
@@ -22,8 +23,8 @@ const CONTROL_BYTES: usize = 64;
 #[repr(C, align(8))]
 struct Control([u8; CONTROL_BYTES]);
 
-/// Room for a batch of datagrams and their replies. Pointers inside lead from headers to the other fields, whose heap
-/// blocks stay where they are as long as the batch lives.
+/// Room for a batch of datagrams and their replies. Pointers inside lead from headers to the other fields,
+/// whose heap blocks stay where they are as long as the batch lives.
 pub(super) struct Datagrams {
     packets: Box<[u8]>,
     replies: Box<[u8]>,
@@ -74,7 +75,8 @@ impl Datagrams {
         room
     }
 
-    /// Waits for at least one datagram, and takes those that are there, at most 64. `flags`: MSG_WAITFORONE or MSG_DONTWAIT.
+    /// Waits for at least one datagram, and takes those that are there, at most 64. `flags`: MSG_WAITFORONE
+    /// or MSG_DONTWAIT.
     pub(super) fn receive(&mut self, socket: &UdpSocket, flags: libc::c_int) -> io::Result<usize> {
         for header in &mut self.incoming[..self.received] {
             // The kernel has shortened both.
@@ -82,7 +84,8 @@ impl Datagrams {
             header.msg_hdr.msg_controllen = if self.has_controls { CONTROL_BYTES } else { 0 };
         }
         self.received = 0;
-        // SAFETY: the headers are as many as said, and lead to buffers of the stated lengths that nobody else borrows.
+        // SAFETY: the headers are as many as said, and lead to buffers of the stated lengths that nobody else
+        // borrows.
         let received = unsafe {
             libc::recvmmsg(
                 socket.as_raw_fd(),
@@ -96,8 +99,8 @@ impl Datagrams {
         Ok(self.received)
     }
 
-    /// Has `answer` turn the datagrams received into replies: it gets the requests, the reply buffers, how far apart these
-    /// are, and where to put the replies' lengths.
+    /// Has `answer` turn the datagrams received into replies: it gets the requests, the reply buffers, how
+    /// far apart these are, and where to put the replies' lengths.
     pub(super) fn answer(&mut self, answer: impl FnOnce(&[Request<'_>], &mut [u8], usize, &mut [usize])) {
         let empty = Request { packet: &[], source: 0, is_tcp: false };
         let mut requests = [empty; BATCH];
@@ -133,7 +136,8 @@ impl Datagrams {
         failed
     }
 
-    /// Sends a reply that is larger than the interface's MTU: whoever sets `udp_bytes` so high wants it sent all the same.
+    /// Sends a reply that is larger than the interface's MTU: whoever sets `udp_bytes` so high wants it sent
+    /// all the same.
     fn send_in_fragments(&mut self, socket: &UdpSocket, index: usize) -> bool {
         let is_ipv6 = libc::c_int::from(self.sources[0].sin6_family) == libc::AF_INET6;
         let is_sent = set_fragmentation(socket, is_ipv6, Fragmentation::IfNeeded)
@@ -186,8 +190,8 @@ fn address_of(source: &libc::sockaddr_in6) -> u128 {
     0xffff_0000_0000 | u128::from(u32::from_be(source.sin6_flowinfo))
 }
 
-/// Turns "came in on this address and interface" into "leave from this address": the interface is routing's to choose, except
-/// for link-local addresses. Returns how many octets of ancillary data go out.
+/// Turns "came in on this address and interface" into "leave from this address": the interface is routing's
+/// to choose, except for link-local addresses. Returns how many octets of ancillary data go out.
 fn leave_route_open(control: &mut [u8; CONTROL_BYTES], length: usize) -> usize {
     const HEADER: usize = size_of::<libc::cmsghdr>();
     let number =

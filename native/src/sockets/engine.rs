@@ -20,7 +20,8 @@ const RELEASE_STEP: Duration = Duration::from_micros(50);
 
 /// What all threads of an engine look at.
 pub(super) struct Shared {
-    /// The one pointer. Its Arc is the engine's own, so that its count says whether a thread still answers from it.
+    /// The one pointer. Its Arc is the engine's own, so that its count says whether a thread still answers
+    /// from it.
     pub(super) snapshot: ArcSwap<Snapshot>,
     /// Set once, to end.
     pub(super) is_stopping: AtomicBool,
@@ -88,8 +89,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Answers from another snapshot from now on. Returns when no thread answers from the old one any longer, so that
-    /// freeing it delays no query.
+    /// Answers from another snapshot from now on. Returns when no thread answers from the old one any longer,
+    /// so that freeing it delays no query.
     /// # Errors
     /// When it does not serve.
     pub fn swap(&self, snapshot: &Snapshot) -> io::Result<()> {
@@ -144,7 +145,8 @@ impl Drop for Engine {
     }
 }
 
-/// Runs `serve` until it ends by itself. A panic is a fault of ours: it costs the batch in hand, never the thread.
+/// Runs `serve` until it ends by itself. A panic is a fault of ours: it costs the batch in hand, never the
+/// thread.
 fn spawn(
     name: &str,
     shared: &Arc<Shared>,

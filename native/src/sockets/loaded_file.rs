@@ -9,9 +9,10 @@ const HUGE_PAGE_BYTES: usize = 2 << 20;
 
 /// A file's bytes, page-aligned, in memory of their own.
 ///
-/// Mapping the file itself would take fewer lines, but most file systems map in pages of 4 KiB, and the TLB misses of looking
-/// clients up among hundreds of megabytes cost a tenth of the whole answer. Anonymous memory gets huge pages where the
-/// system has them to give, and nobody who writes to the file changes what was proved.
+/// Mapping the file itself would take fewer lines, but most file systems map in pages of 4 KiB, and the TLB
+/// misses of looking clients up among hundreds of megabytes cost a tenth of the whole answer. Anonymous
+/// memory gets huge pages where the system has them to give, and nobody who writes to the file changes what
+/// was proved.
 #[derive(Debug)]
 pub struct LoadedFile {
     mapping: Mapping,
@@ -66,19 +67,22 @@ impl Mapping {
         };
         let start = if start == libc::MAP_FAILED { None } else { NonNull::new(start.cast()) };
         let mapping = Self { start: start.ok_or_else(io::Error::last_os_error)?, length };
-        // SAFETY: exactly the range that was mapped; advice changes no byte, so that its failure does not matter.
+        // SAFETY: exactly the range that was mapped; advice changes no byte, so that its failure does not
+        // matter.
         unsafe { libc::madvise(mapping.start.as_ptr().cast(), length, libc::MADV_HUGEPAGE) };
         Ok(mapping)
     }
 
     fn bytes_mut(&mut self) -> &mut [u8] {
-        // SAFETY: the range is mapped, zeroed and writable until it is sealed, and borrowed as the mapping is.
+        // SAFETY: the range is mapped, zeroed and writable until it is sealed, and borrowed as the mapping
+        // is.
         unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.length) }
     }
 
     /// Writing is an error from now on, whoever does it.
     fn seal(&mut self) {
-        // SAFETY: exactly the range that was mapped, to which no reference is left; a failure leaves it writable.
+        // SAFETY: exactly the range that was mapped, to which no reference is left; a failure leaves it
+        // writable.
         unsafe { libc::mprotect(self.start.as_ptr().cast(), self.length, libc::PROT_READ) };
     }
 }

@@ -60,8 +60,8 @@ impl Ecs {
         4 + HEADER_BYTES + usize::from(self.address_bytes)
     }
 
-    /// The option as it goes into the reply, bit for bit as asked (ECS-3) but for the last two octets of the
-    /// first part, which are code 8, length, FAMILY, SOURCE; then SCOPE; then ADDRESS from the query's `packet`.
+    /// The option as it goes into the reply: code 8, length, FAMILY and SOURCE as asked, SCOPE; then ADDRESS
+    /// as asked (ECS-3), from the query's `packet`.
     pub fn option<'p>(&self, packet: &'p [u8], scope_bits: u8) -> ([u8; 8], &'p [u8]) {
         let start = usize::from(self.offset);
         let data =
@@ -70,8 +70,8 @@ impl Ecs {
         (head, &data[HEADER_BYTES..])
     }
 
-    /// How the map looks the subnet up; nothing for a subnet of a translated block that is too short to say which IPv4
-    /// address it stands for (ECS-23).
+    /// How the map looks the subnet up; nothing for a subnet of a translated block that is too short to say
+    /// which IPv4 address it stands for (ECS-23).
     pub fn client(&self) -> Option<ClientAddress> {
         if self.is_ipv6 {
             read_ipv6(self.address, self.source_bits == 128)
@@ -90,14 +90,15 @@ pub fn read_source(source: u128) -> ClientAddress {
     })
 }
 
-/// At most eight octets as the first of a number. (A buffer to copy them to would stall its reader on the writes.)
+/// At most eight octets as the first of a number. (A buffer to copy them to would stall its reader on the
+/// writes.)
 fn left_aligned(octets: &[u8]) -> u64 {
     let number = octets.iter().fold(0, |number, &octet| number << 8 | u64::from(octet));
     number.checked_shl(64 - 8 * octets.len() as u32).unwrap_or(0)
 }
 
-/// Reads through 6to4 (RFC 3056), mapped (RFC 4291), NAT64 (RFC 6052) and Teredo (RFC 4380) addresses; nothing for one of
-/// the last three that is not `whole`, nor for their neighbours in the same /64.
+/// Reads through 6to4 (RFC 3056), mapped (RFC 4291), NAT64 (RFC 6052) and Teredo (RFC 4380) addresses;
+/// nothing for one of the last three that is not `whole`, nor for their neighbours in the same /64.
 fn read_ipv6(address: u128, whole: bool) -> Option<ClientAddress> {
     let (high, low) = ((address >> 64) as u64, address as u64);
     if high >> 48 == 0x2002 {
@@ -106,7 +107,8 @@ fn read_ipv6(address: u128, whole: bool) -> Option<ClientAddress> {
     let embedded = match (high, low >> 32) {
         (0, 0xffff) | (0x0064_ff9b_0000_0000, 0) => low as u32,
         _ if high >> 32 == 0x2001_0000 => !(low as u32),
-        // What is left of the /64s around ::ffff:0:0/96 and 64:ff9b::/96 must not share their scope with them.
+        // What is left of the /64s around ::ffff:0:0/96 and 64:ff9b::/96 must not share their scope with
+        // them.
         _ if high == 0 || high == 0x0064_ff9b_0000_0000 => return None,
         _ => return Some(ClientAddress { is_ipv6: true, key: high, added_bits: 0 }),
     };

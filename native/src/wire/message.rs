@@ -40,8 +40,8 @@ pub struct Message<'b> {
 pub struct Mark(usize, [u16; 3]);
 
 impl<'b> Message<'b> {
-    /// Starts a reply that carries the question of `query`. `limit`: octets of the whole message; the OPT's are set aside.
-    /// The buffer holds at least 512 octets.
+    /// Starts a reply that carries the question of `query`. `limit`: octets of the whole message; the OPT's
+    /// are set aside. The buffer holds at least 512 octets.
     pub fn reply(buffer: &'b mut [u8], query: &[u8], asked: &Asked, limit: usize) -> Self {
         let question_end = usize::from(asked.question_end);
         if let (Some(to), Some(from)) = (buffer.get_mut(..question_end), query.get(..question_end)) {

@@ -37,8 +37,8 @@ impl Default for Labels {
 }
 
 impl Labels {
-    /// Reads an uncompressed name; returns where it ends. Nothing when it is cut off, has a pointer or another label
-    /// type, or more than 255 octets.
+    /// Reads an uncompressed name; returns where it ends. Nothing when it is cut off, has a pointer or
+    /// another label type, or more than 255 octets.
     pub fn read(&mut self, packet: &[u8], start: usize) -> Option<usize> {
         let (mut offset, mut count) = (start, 0);
         loop {

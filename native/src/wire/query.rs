@@ -70,7 +70,8 @@ pub struct Edns {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 struct Malformed;
 
-/// Reads a message into `asked`; `labels` becomes those of the question. `reads_ecs`: some zone steers (ECS-8).
+/// Reads a message into `asked`; `labels` becomes those of the question. `reads_ecs`: some zone steers
+/// (ECS-8).
 pub fn parse(packet: &[u8], asked: &mut Asked, labels: &mut Labels, reads_ecs: bool) -> Parsed {
     let Some(&[_, _, flags, _, ..]) = packet.first_chunk::<HEADER_BYTES>() else {
         return Parsed::Dropped(Dropped::Short);

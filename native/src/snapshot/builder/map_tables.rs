@@ -44,8 +44,8 @@ impl Leaf {
 }
 
 impl MapTables {
-    /// A map of one slot; class c has plan c in every partition. `leaves`: of IPv4 and IPv6, each by rising key, without gaps.
-    /// The depth is a leaf's bits in each partition.
+    /// A map of one slot; class c has plan c in every partition. `leaves`: of IPv4 and IPv6, each by rising
+    /// key, without gaps. The depth is a leaf's bits in each partition.
     pub fn new(leaves: [&[Leaf]; 2], class_count: u32, partition_count: u32) -> Self {
         let row_bytes = (4 + partition_count).next_multiple_of(4);
         let mut tables = Self {

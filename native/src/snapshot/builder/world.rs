@@ -10,8 +10,9 @@ use crate::snapshot::{AlignedBytes, BadPart, Choices, Map, Records, Snapshot};
 pub struct World {
     /// Zones cdn.example and sub.cdn.example.
     pub records: RecordTables,
-    /// 133.1.0.0/16 is class 1 but for 133.1.128.0/24, class 2; 10.0.0.0/8 is special; 2001:db8::/32 is class 3, a /60 in it
-    /// class 1; all else is class 0. Class 4 has the weighted plan, everywhere in 203.0.113.0/24.
+    /// 133.1.0.0/16 is class 1 but for 133.1.128.0/24, class 2; 10.0.0.0/8 is special; 2001:db8::/32 is class
+    /// 3, a /60 in it class 1; all else is class 0. Class 4 has the weighted plan, everywhere in
+    /// 203.0.113.0/24.
     pub map: MapTables,
     /// Choice c answers with 198.51.100.c and 2001:db8::c; 4 is weighted between 5 and 6; 7 is forced.
     pub choices: ChoiceTables,
