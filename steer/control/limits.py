@@ -1,6 +1,6 @@
 """File descriptors: enough for every connection that is allowed, with some always left for the rest of us.
 
-Without a reserve, TCP connections of strangers would keep polls, reloads and saving of states from working."""
+Without a reserve, connections of strangers would keep polls, reloads and saving of states from working."""
 
 import logging
 import resource
