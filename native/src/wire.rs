@@ -7,7 +7,7 @@ mod query;
 #[cfg(test)]
 mod tests;
 
-pub use ecs::{ClientAddress, Ecs, read_source};
+pub use ecs::{ClientAddress, Ecs, TRANSLATED_BITS, read_source};
 pub use message::{Full, Message, Outcome, Section, bare_reply};
 pub use names::{Compressor, Labels, NameTree};
 pub use query::{Asked, Dropped, Edns, Parsed, parse};

@@ -158,7 +158,7 @@ def choose(
     scope_bits = client.least_scope_bits
     if client.is_ecs:
         deciding = max(snapshot.map.row_depth(client.row, partition), arm_unit_bits, weight_unit_bits)
-        scope_bits = client.reading.added_bits + deciding
+        scope_bits = client.reading.scope_bits(deciding)
     return _chosen(snapshot, winner, min(choice.ttl_cap_s, winner.ttl_cap_s), qtype, scope_bits, counters)
 
 
@@ -174,7 +174,7 @@ def _client(part: ReferenceMap, source: bytes, ecs: Ecs | None, counters: Counte
             counters.count("ecs_used")
             return _Client(reading, row, row_class, is_ecs=True)
         counters.count("ecs_special")
-        scope_bits = 128 if reading.is_unreadable else reading.added_bits + part.row_depth(row, 0)
+        scope_bits = reading.scope_bits(part.row_depth(row, 0))
     reading = read_source(source)
     row = part.row(reading.family, reading.key)
     return _Client(reading, row, part.row_class(row), is_ecs=False, least_scope_bits=scope_bits)

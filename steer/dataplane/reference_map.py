@@ -24,6 +24,7 @@ _MAPPED = 0xFFFF << 32  # ::ffff:0:0/96, RFC 4291 section 2.5.5.2
 _TRANSLATED = 0x0064_FF9B << 96  # 64:ff9b::/96, RFC 6052
 _TEREDO = 0x2001_0000  # 2001::/32, RFC 4380
 _SIX_TO_FOUR = 0x2002  # 2002::/16, RFC 3056
+_TRANSLATED_BITS = 96  # before the IPv4 address in the three others
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,13 @@ class Reading:
     key: int
     added_bits: int = 0
     is_unreadable: bool = False
+
+    def scope_bits(self, key_bits: int) -> int:
+        """SCOPE where `key_bits` of the key decided: all bits where a shorter SOURCE could not be read, so that
+        no two scopes overlap (ECS-10)."""
+        if self.is_unreadable or self.added_bits == _TRANSLATED_BITS:
+            return 128
+        return self.added_bits + key_bits
 
     def unit_address(self, length: int) -> bytes:
         """The 16 octets to be hashed for a unit of this length (bits of the key's family)."""
@@ -62,7 +70,7 @@ def read_prefix(address: bytes, length: int) -> Reading:
         carried ^= _LOW_32
     elif value - carried not in (_MAPPED, _TRANSLATED):
         return Reading(6, value >> 64, is_unreadable=value >> 64 in (_MAPPED >> 64, _TRANSLATED >> 64))
-    return Reading(4, carried << 32, 96, is_unreadable=length < 128)
+    return Reading(4, carried << 32, _TRANSLATED_BITS, is_unreadable=length < 128)
 
 
 class ReferenceMap:

@@ -226,18 +226,20 @@ FORMS = (
     Vector(
         "ECS-23", "v4-mapped with SOURCE 128",
         query("www", "A", None, raw_ecs(2, 128, "00000000000000000000ffff85010001")),
-        Reply(answer=addresses(1), ecs="::ffff:133.1.0.1/128/s113"), USED, labels(1),
+        Reply(answer=addresses(1), ecs="::ffff:133.1.0.1/128/s128"), USED, labels(1),
     ),
     Vector(
         "ECS-23", "v4-mapped with less is special",
         query("www", "A", None, raw_ecs(2, 120, "00000000000000000000ffff850100")),
         Reply(answer=addresses(7), ecs="::ffff:133.1.0.0/120/s128"), SPECIAL, labels(7),
     ),
-    used("ECS-23", "64:ff9b::/96 with SOURCE 128", "64:ff9b::8501:8201/128", 3, 120),
+    used("ECS-23", "64:ff9b::/96 with SOURCE 128", "64:ff9b::8501:8201/128", 3, 128),
+    special("ECS-23", "and of a private block", "64:ff9b::a00:1/128", 128),
+    used("ECS-23", "whatever the unit", "64:ff9b::cb00:7101/128", 0, 128, owner="weights", name=105),
     special("ECS-23", "64:ff9b::/96 with less is special", "64:ff9b::8501:8200/120", 128),
     special("ECS-23", "so is what shares a /64 with v4-mapped addresses", "::/64", 128),
     special("ECS-23", "whatever its SOURCE", "::1:0:0/128", 128),
-    used("ECS-23", "Teredo with SOURCE 128: the complement", "2001:0:1:2::7afe:7dfe/128", 3, 120),
+    used("ECS-23", "Teredo with SOURCE 128: the complement", "2001:0:1:2::7afe:7dfe/128", 3, 128),
     special("ECS-23", "Teredo with less is special", "2001:0:1:2::/64", 128),
     used("ECS-23", "the block beside Teredo is plain", "2001:1:1:2::/64", 0, 21),
 )  # fmt: skip

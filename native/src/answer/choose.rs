@@ -3,11 +3,11 @@
 use super::counters::{Counter, Counters};
 use crate::snapshot::format::{NONE, Steered};
 use crate::snapshot::{Domain, Family, Row, Unit, View, set_of, winner};
-use crate::wire::{ClientAddress, Ecs, read_source};
+use crate::wire::{ClientAddress, Ecs, TRANSLATED_BITS, read_source};
 
 const RESOLVER_UNIT4_BITS: u8 = 24;
 const RESOLVER_UNIT6_BITS: u8 = 48;
-const TRANSLATED_SCOPE: u8 = 128; // of a translated block, where SOURCE is shorter
+const TRANSLATED_SCOPE: u8 = 128; // of a translated block, whatever SOURCE: no two may overlap (ECS-10)
 const FALLBACK: usize = usize::MAX;
 
 /// Whose address decides.
@@ -50,7 +50,10 @@ impl Client {
         // ECS-9: SOURCE 0 says nothing of the client.
         match ecs.filter(|ecs| ecs.source_bits > 0).map(Ecs::client) {
             None => Self::from_source(source, 0),
-            Some(Some(address)) => Self::at(address, true, 0),
+            Some(Some(address)) => {
+                let is_translated = address.added_bits == TRANSLATED_BITS;
+                Self::at(address, true, if is_translated { TRANSLATED_SCOPE } else { 0 })
+            }
             Some(None) => {
                 counters.count(Counter::EcsSpecial);
                 Self::from_source(source, TRANSLATED_SCOPE)
@@ -96,7 +99,8 @@ pub(super) fn place<'s>(
 ) -> Placed {
     if client.by_ecs && row.is_special {
         counters.count(Counter::EcsSpecial);
-        client = Client::from_source(source, client.added_bits + row.depths[0]);
+        client.raise_scope(row.depths[0]);
+        client = Client::from_source(source, client.scope_bits);
         row = view.map.find_row(client.family, client.key);
     } else if client.by_ecs {
         counters.count(Counter::EcsUsed);

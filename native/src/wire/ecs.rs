@@ -2,6 +2,8 @@
 
 const FAMILY_IPV4: u16 = 1;
 const FAMILY_IPV6: u16 = 2;
+/// Bits before the IPv4 address in ::ffff:0:0/96, 64:ff9b::/96 and Teredo addresses.
+pub const TRANSLATED_BITS: u8 = 96;
 const HEADER_BYTES: usize = 4; // FAMILY, SOURCE PREFIX-LENGTH, SCOPE PREFIX-LENGTH
 
 /// A well-formed client subnet of a query.
@@ -26,7 +28,7 @@ pub struct ClientAddress {
     pub is_ipv6: bool,
     /// IPv4: the address in the upper 32 bits. IPv6: the upper half of the address.
     pub key: u64,
-    /// Bits of the asked address that come before those of the key: 0, 16 or 96.
+    /// Bits of the asked address that come before those of the key: 0, 16 or TRANSLATED_BITS.
     pub added_bits: u8,
 }
 
@@ -112,7 +114,7 @@ fn read_ipv6(address: u128, whole: bool) -> Option<ClientAddress> {
         _ if high == 0 || high == 0x0064_ff9b_0000_0000 => return None,
         _ => return Some(ClientAddress { is_ipv6: true, key: high, added_bits: 0 }),
     };
-    whole.then(|| ipv4(embedded, 96))
+    whole.then(|| ipv4(embedded, TRANSLATED_BITS))
 }
 
 fn ipv4(address: u32, added_bits: u8) -> ClientAddress {
