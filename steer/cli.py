@@ -21,6 +21,7 @@ from steer.control.client import ask_server, wait_for_server
 from steer.control.explain import explain, read_question
 from steer.control.explain_text import explanation_text
 from steer.control.inputs import read_inputs, read_overrides_in
+from steer.control.last_good import api_of, deployment_at_hand
 from steer.control.offline import load_offline, poll_once
 from steer.control.server import Options, serve
 from steer.dataplane.engine import EngineMissing
@@ -136,7 +137,7 @@ def run_check(given: argparse.Namespace) -> int:
     for line in found.summary:
         print(line)
     print(
-        f"{len(found.faults)} faults, {len(found.warnings)} warnings"
+        f"{counted(len(found.faults), 'fault')}, {counted(len(found.warnings), 'warning')}"
         if found.faults or found.warnings
         else "good"
     )
@@ -160,12 +161,12 @@ def run_explain(given: argparse.Namespace) -> int:
 
 def run_override(given: argparse.Namespace) -> int:
     """`steer override`."""
-    deployment = read_inputs(given.directory.absolute()).deployment
-    if given.scope is None:
-        return _list_overrides(deployment)
-    if (given.target is None) != given.remove:
+    if (given.target is None) != given.remove if given.scope is not None else given.remove:
         print("steer override: give SCOPE and TARGET, or SCOPE and --remove", file=sys.stderr)
         return USAGE
+    deployment = _deployment(given)
+    if given.scope is None:
+        return _list_overrides(deployment)
     scope = given.scope.lower().removesuffix(".")
     change = Change(scope, given.target or "", None, None, given.remove, given.reason, _for_s(given))
     return _change(deployment, change)
@@ -173,7 +174,10 @@ def run_override(given: argparse.Namespace) -> int:
 
 def run_drain(given: argparse.Namespace) -> int:
     """`steer drain`."""
-    deployment = read_inputs(given.directory.absolute()).deployment
+    if given.pop is None and given.remove:
+        print("steer drain: give POP and --remove", file=sys.stderr)
+        return USAGE
+    deployment = _deployment(given)
     if given.pop is None:
         return _list_overrides(deployment)
     change = Change("", "", given.pop, given.service, given.remove, given.reason, _for_s(given))
@@ -206,7 +210,8 @@ def run_demo_command(given: argparse.Namespace) -> int:
         name = next((each.owner for each in zone.names if each.owner not in "@*"), "@")
         full = zone.apex if name == "@" else f"{name}.{zone.apex}"
         try:
-            found = await ask_server(deployment, "/v1/explain", {"name": full, "client": client})
+            question = {"name": full, "client": client}
+            found = await ask_server(deployment.server.api, directory, "/v1/explain", question)
         except Refused as refused:
             return str(refused)
         return found["text"] if found else "the nameserver's API does not answer"
@@ -235,7 +240,7 @@ _default_help = "policy directory (default: %(default)s)"
 
 def _add_break_glass(command: argparse.ArgumentParser, remove: str) -> None:
     command.add_argument(
-        "--for", dest="duration", metavar="TIME", help="such as 30m (default: until taken back)"
+        "--for", dest="duration", metavar="TIME", help="such as 30m, at most 366d (default: until taken back)"
     )
     command.add_argument(
         "--reason", default=DEFAULT_REASON, metavar="TEXT", help="shown wherever this is shown"
@@ -249,6 +254,15 @@ def _for_s(given: argparse.Namespace) -> float | None:
     return None if given.duration is None else duration_s(given.duration)
 
 
+def _deployment(given: argparse.Namespace) -> Deployment:
+    """What the files say, or while they are refused what was last good, which is said."""
+    found = deployment_at_hand(given.directory.absolute(), os.environ)
+    if found.refused:
+        first = f"; the first of {counted(len(found.refused), 'fault')} is {found.refused[0]}"
+        print(f"steer: the policy is refused, so the last good one is used{first}", file=sys.stderr)
+    return found.deployment
+
+
 def _change(deployment: Deployment, change: Change) -> int:
     """Write the change, and say whether a running server took it up."""
     apply_change(deployment.directory, deployment, change, time.time())
@@ -259,10 +273,16 @@ def _change(deployment: Deployment, change: Change) -> int:
     return OK
 
 
+def counted(count: int, what: str) -> str:
+    """`1 fault`, `2 faults`."""
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
 def _is_in(state: dict[str, Any], change: Change) -> bool:
     if change.drain is not None:
         found = any(
-            (line["pop"], line["service"]) == (change.drain, change.service)
+            line["pop"] == change.drain
+            and (line["service"] == change.service or (change.back and change.service is None))
             for line in state["overrides"]["drains"]
         )
     else:
@@ -290,12 +310,9 @@ def _list_overrides(deployment: Deployment) -> int:
 
 
 async def _explain_running(given: argparse.Namespace) -> dict[str, Any] | None:
-    try:
-        deployment = (await asyncio.to_thread(read_inputs, given.directory.absolute())).deployment
-    except Refused:
-        return None  # said with all its faults by what comes next
+    directory = given.directory.absolute()
     query = {"name": given.name, "type": given.type, "client": given.client, "resolver": given.resolver}
-    return await ask_server(deployment, "/v1/explain", query)
+    return await ask_server(api_of(directory, os.environ), directory, "/v1/explain", query)
 
 
 async def _world(directory: Path) -> Any:

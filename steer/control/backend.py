@@ -49,9 +49,8 @@ class ServerBackend:
         """Write the change into overrides.yaml and put it in force at once. Raises Refused."""
         wanted = change_from_json(change)
         serving = self._runtime.serving
-        if serving is None or serving.restored is not None:
-            fix = "mend the policy first, or edit overrides.yaml by hand"
-            raise Refused([Fault("body", 0, 0, "the policy directory is refused at the moment", fix)])
+        if serving is None:
+            raise Refused([Fault("server", 0, 0, "nothing serves yet", "ask again when /healthz says ok")])
         directory = self._runtime.directory
         await asyncio.to_thread(apply_change, directory, serving.deployment, wanted, self._wall_s())
         await self._slow.take_up_overrides()

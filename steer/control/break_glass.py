@@ -12,8 +12,9 @@ from typing import Any
 from steer.errors import Fault, Refused
 from steer.model.deployment import Deployment, Drain, ForcedTarget, Overrides
 from steer.model.service import Target
+from steer.sources.fields import suggestion
 from steer.sources.overrides_edit import clear_drain, clear_forced, set_drain, set_forced
-from steer.sources.overrides_file import FILE_NAME
+from steer.sources.overrides_file import FILE_NAME, read_overrides
 from steer.sources.zone_rules import parse_target
 
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -42,6 +43,8 @@ def apply_change(directory: Path, deployment: Deployment, change: Change, now_s:
     path = directory / FILE_NAME
     expires_s = None if change.for_s is None else now_s + change.for_s
     try:
+        if change.back:
+            _prove_in_force(read_overrides(path, deployment), change)
         if change.drain is not None:
             if change.back:
                 return clear_drain(path, deployment, change.drain, change.service)
@@ -94,7 +97,15 @@ def duration_s(text: str) -> float:
     seconds = int(match[1]) * UNITS_S[match[2]] if match else 0
     if not 0 < seconds <= DURATION_S_MAX:
         raise Refused(
-            [Fault("for", 0, 0, f"{text!r} is not a length of time", "write such as 90s, 30m, 2h or 7d")]
+            [
+                Fault(
+                    "for",
+                    0,
+                    0,
+                    f"{text!r} is not a length of time",
+                    "write such as 90s, 30m, 2h or 7d, at most 366d",
+                )
+            ]
         )
     return float(seconds)
 
@@ -127,6 +138,28 @@ def drain_consequences(deployment: Deployment, pop: str, service: str | None) ->
         )
     said.append(f"Open connections to {pop} stay until they end; DNS moves none of them.")
     return said
+
+
+def _prove_in_force(now: Overrides, change: Change) -> None:
+    """Raises Refused, saying what could be taken back, where the change would take back nothing."""
+    if change.drain is None:
+        found = any(line.scope == change.scope for line in now.forced)
+        key, what = "scope", f"nothing is forced for `{change.scope}`"
+        known = tuple(line.scope for line in now.forced)
+        asked, lead = change.scope, "in force are"
+    else:
+        found = any(
+            line.pop == change.drain and change.service in (None, line.service) for line in now.drains
+        )
+        where = f" in service `{change.service}`" if change.service else ""
+        key, what = "drain", f"`{change.drain}` is not drained{where}"
+        known = tuple(f"{line.pop}{f' in {line.service}' if line.service else ''}" for line in now.drains)
+        asked, lead = change.drain, "drained are"
+    if not found:
+        near = suggestion(asked, known, lead) if known else "nothing of that kind is in force"
+        if asked in known:
+            near = "it is drained in every service: take that back without naming one"
+        raise Refused([Fault(key, 0, 0, what, near)])
 
 
 def _target(text: str) -> Target:

@@ -16,21 +16,21 @@ ASK_S = 12.0  # the server itself gives up after 10
 LOOK_S = 0.1
 
 
-async def ask_server(deployment: Deployment, path: str, query: Mapping[str, str]) -> dict[str, Any] | None:
-    """What the running server of this policy directory answers; None where none runs, or it serves another
-    one.
+async def ask_server(
+    api: Endpoint | None, directory: Path, path: str, query: Mapping[str, str]
+) -> dict[str, Any] | None:
+    """What the running server of this policy directory answers at `api`; None where none runs, or it serves
+    another one.
 
     Raises Refused where it refuses the question."""
-    if deployment.server.api is None:
+    if api is None:
         return None
-    base = _url(deployment.server.api)
+    base = _url(api)
     timeout = aiohttp.ClientTimeout(total=ASK_S, connect=1.0)
     try:
         async with aiohttp.ClientSession(timeout=timeout, trust_env=False) as session:
             state = await _get(session, f"{base}/v1/state", {})
-            if not isinstance(state.get("directory"), str) or not _same(
-                state["directory"], deployment.directory
-            ):
+            if not isinstance(state.get("directory"), str) or not _same(state["directory"], directory):
                 return None
             return state if path == "/v1/state" else await _get(session, f"{base}{path}", query)
     except (aiohttp.ClientError, TimeoutError, ValueError):
@@ -44,7 +44,8 @@ async def wait_for_server(
     seconds."""
     try:
         async with asyncio.timeout(limit_s):
-            while (state := await ask_server(deployment, "/v1/state", {})) is not None:
+            api, directory = deployment.server.api, deployment.directory
+            while (state := await ask_server(api, directory, "/v1/state", {})) is not None:
                 if holds(state):
                     return str(state["node"]["id"])
                 await asyncio.sleep(LOOK_S)

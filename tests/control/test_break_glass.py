@@ -70,11 +70,47 @@ def test_an_override_expires_by_itself(cdn: Cdn) -> None:
     assert "(expired)" in cdn.command("override", "-d", str(cdn.directory)).stdout
 
 
+def test_break_glass_works_while_the_policy_is_broken(cdn: Cdn) -> None:
+    server = cdn.serve()
+    with_api(cdn, server)
+    cdn.write("cdn.example.yaml", "zone: [\n")
+    wait_for(lambda: server.state["pending"], "the refusal")
+    where = ("-d", str(cdn.directory))
+    done = cdn.command("override", "all", "pop:gru", *where)
+    assert (done.returncode, "taken up by test1" in done.stdout) == (0, True), done.stderr
+    assert "the last good one is used" in done.stderr
+    assert server.ask() == GRU
+    assert "all answers pop:gru" in cdn.command("override", *where).stdout
+    assert cdn.command("override", "all", "--remove", *where).returncode == 0
+    assert cdn.command("drain", "nrt", *where).returncode == 0
+    assert server.ask() == FRA
+    explained = cdn.command("explain", str(cdn.directory), "www.cdn.example", "--client", "133.1.0.0/24")
+    assert (explained.returncode, "the running server test1" in explained.stdout) == (0, True)
+
+
+def test_what_is_not_in_force_is_not_taken_back(cdn: Cdn) -> None:
+    where = ("-d", str(cdn.directory))
+    done = cdn.command("override", "www.cdn.example", "--remove", *where)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "nothing of that kind is in force" in done.stderr
+    cdn.command("override", "www.cdn.example", "pop:gru", *where)
+    cdn.command("drain", "nrt", *where)
+    done = cdn.command("override", "ww.cdn.example", "--remove", *where)
+    assert (done.returncode, "did you mean `www.cdn.example`?" in done.stderr) == (1, True)
+    done = cdn.command("drain", "fra", "--remove", *where)
+    assert (done.returncode, "drained are `nrt`" in done.stderr) == (1, True)
+    done = cdn.command("drain", "nrt", "--service", "default", "--remove", *where)
+    assert (done.returncode, "drained in every service" in done.stderr) == (1, True)
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
         (("override", "www.cdn.example"), 2, "give SCOPE and TARGET"),
         (("override", "www.cdn.example", "pop:gru", "--remove"), 2, "give SCOPE and TARGET"),
+        (("override", "--remove"), 2, "give SCOPE and TARGET"),
+        (("drain", "--remove"), 2, "give POP"),
+        (("override", "all", "pop:gru", "--for", "400d"), 1, "at most 366d"),
         (("override", "wwww.cdn.example", "pop:gru"), 1, "www.cdn.example"),
         (("override", "all", "pop:gur"), 1, "no `pop:gur`"),
         (("override", "all", "gru"), 1, "target"),
