@@ -187,12 +187,30 @@ class Store:
 
     def restore(self, stored: StoredDeployment) -> Path:
         """The directory to read a stored deployment from. Files outside it that are gone (see `outside`)
-        become empty ones: to serve, only their names are needed."""
-        for path in (self.directory / "deployments" / f"{stored.number:08d}" / "files").rglob("*"):
+        become empty ones: to serve, only their names are needed. Those that are back are links again."""
+        files = self._files(stored)
+        for path in list(files.rglob("*")):
+            original = Path("/") / path.relative_to(files)
+            if path.is_symlink() and not path.exists():
+                new = path.with_name(f".new-{path.name}")
+                self.disk.write(new, b"")
+                self.disk.rename(new, path)
+            elif _is_stand_in(path) and original.is_file() and not self._is_copy(stored, original):
+                new = path.with_name(f".new-{path.name}")
+                self.disk.remove(new)
+                self.disk.link(new, original)
+                self.disk.rename(new, path)
+        return stored.directory
+
+    def copy(self, stored: StoredDeployment, into: Path) -> Path:
+        """As `restore`, but in a copy below the directory `into`: the store stays as it is."""
+        files = self._files(stored)
+        shutil.copytree(files, into / "files", symlinks=True)
+        for path in list((into / "files").rglob("*")):
             if path.is_symlink() and not path.exists():
                 self.disk.remove(path)
                 self.disk.write(path, b"")
-        return stored.directory
+        return into / "files" / stored.directory.relative_to(files)
 
     # --- overrides and states ---
 
@@ -214,6 +232,14 @@ class Store:
         return self._read("states") or b""
 
     # --- helpers ---
+
+    def _files(self, stored: StoredDeployment) -> Path:
+        return self.directory / "deployments" / f"{stored.number:08d}" / "files"
+
+    def _is_copy(self, stored: StoredDeployment, original: Path) -> bool:
+        """Whether the store holds this file's bytes, so that it is empty because the file was."""
+        manifest = json.loads(_unseal((self._files(stored).parent / "manifest").read_bytes()))
+        return str(original) in manifest["sha256"]
 
     def _numbers(self) -> list[int]:
         names = (path.name for path in (self.directory / "deployments").iterdir())
@@ -276,7 +302,7 @@ def open_store(directory: Path, disk: Disk | None = None) -> Store:
             made.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        fix = "make it writable for the server's user, or name another under `server: state:`"
+        fix = "make it writable for the server's user, or name another under `state_directory:`"
         raise Refused(
             [Fault(str(directory), 0, 0, f"the state directory cannot be used: {error.strerror}", fix)]
         ) from error
@@ -291,6 +317,11 @@ def open_store(directory: Path, disk: Disk | None = None) -> Store:
     for left in (*directory.glob(".new-*"), *(directory / "deployments").glob(".new-*")):
         disk.remove(left)
     return Store(directory, disk, lock)
+
+
+def _is_stand_in(path: Path) -> bool:
+    """Whether an empty file is here, as `restore` leaves one for a file that is gone."""
+    return path.is_file() and not path.is_symlink() and path.stat().st_size == 0
 
 
 def _seal(data: bytes) -> bytes:

@@ -117,6 +117,22 @@ def test_files_outside_that_are_gone_are_stood_in_for(store: Store) -> None:
     assert store.current() == stored
 
 
+def test_a_file_outside_that_is_back_is_used_again(store: Store, tmp_path: Path) -> None:
+    database = tmp_path / "city.mmdb"
+    store.save_deployment(tmp_path, {tmp_path / "empty": b""}, [database], "policy", b"m" * 16, 1.0)
+    (tmp_path / "empty").write_bytes(b"now full")
+    stored = store.current()
+    assert stored is not None
+    top = tmp_path / "copy"
+    assert (store.copy(stored, top) / "city.mmdb").read_bytes() == b""
+    for _ in range(2):
+        assert (store.restore(stored) / "city.mmdb").read_bytes() == b""
+    database.write_bytes(b"back")
+    assert (store.restore(stored) / "city.mmdb").read_bytes() == b"back"
+    assert (store.restore(stored) / "empty").read_bytes() == b""
+    assert store.current() == stored
+
+
 def test_overrides_come_back_and_may_be_emptied(store: Store) -> None:
     assert store.overrides() == b""
     store.save_overrides(b"drained: {fra: {}}\n")
