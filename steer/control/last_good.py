@@ -48,12 +48,9 @@ def api_of(directory: Path, environment: Mapping[str, str]) -> Endpoint | None:
 
 def _last_good(state: Path) -> Deployment | None:
     store = Store(state)
-    try:
-        current = store.current()
-        candidates = [current] if current else []
-        candidates += [stored for stored in store.history() if stored != current]
-    except OSError:  # no store, or another user's
-        return None
+    current = store.current()
+    candidates = [current] if current else []
+    candidates += [stored for stored in store.history() if stored != current]
     return next((found for stored in candidates if (found := _read(store, stored))), None)
 
 

@@ -6,15 +6,18 @@ input; the child answers with progress lines. Cache files are named by the hash 
 into place."""
 
 import asyncio
+import ctypes
 import hashlib
 import json
 import mmap
 import os
 import pickle
 import resource
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +39,8 @@ from steer.sources.geodata import read_asns, read_places
 CHILD_MEMORY_BYTES = 8 << 30  # address space, not resident: a runaway build ends itself
 _NICENESS = 10  # the child gives way to the packet loop
 _CHUNK = 1 << 20
+_PR_SET_PDEATHSIG = 1  # prctl(2)
+ORPHANED = 3  # the child's exit status when its server is gone
 
 
 class MapBuildError(RuntimeError):
@@ -191,6 +196,7 @@ async def _run_child(work: tuple[object, ...], progress: Callable[[str], None]) 
             sys.executable,
             "-m",
             "steer.control.map_child",
+            str(os.getpid()),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
         )
@@ -220,10 +226,15 @@ async def _run_child(work: tuple[object, ...], progress: Callable[[str], None]) 
 
 
 def _child() -> None:
-    """The child's main: work on standard input, progress and faults on standard output."""
+    """The child's main: work on standard input, progress and faults on standard output. It ends with its
+    server: by the kernel's signal, or where there is none, at the next line that nobody reads."""
+    _end_with_parent(int(sys.argv[1]))
     os.nice(_NICENESS)
     resource.setrlimit(resource.RLIMIT_AS, (CHILD_MEMORY_BYTES, CHILD_MEMORY_BYTES))
-    deployment, databases, path, identity, names = pickle.load(sys.stdin.buffer)  # noqa: S301
+    try:
+        deployment, databases, path, identity, names = pickle.load(sys.stdin.buffer)  # noqa: S301
+    except (EOFError, pickle.UnpicklingError):  # the server went while it told what to do
+        os._exit(ORPHANED)
     try:
         build_into(
             deployment,
@@ -238,9 +249,20 @@ def _child() -> None:
             _say({"fault": asdict(fault)})
 
 
+def _end_with_parent(parent: int) -> None:
+    """Have the kernel end this process when the server's main thread, which started it, ends."""
+    with suppress(OSError, AttributeError):  # not Linux: the next `_say` ends it
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(ORPHANED)
+
+
 def _say(report: object) -> None:
-    sys.stdout.write(json.dumps(report) + "\n")
-    sys.stdout.flush()
+    try:
+        sys.stdout.write(json.dumps(report) + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os._exit(ORPHANED)  # at once: the interpreter's own end would complain of the pipe again
 
 
 if __name__ == "__main__":

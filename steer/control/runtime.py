@@ -103,6 +103,7 @@ class Runtime:
         self.build: Build | None = None
         self.swaps = Swaps()
         self._coming: dict[str, Service] = {}
+        self._unexpired: tuple[tuple[ForcedTarget, ...], tuple[Drain, ...]] = ((), ())  # at the last look
         self._published: tuple[ForcedTarget, ...] | None = None  # None: publish at the next chance
 
     # --- the fast clock's work ---
@@ -110,13 +111,14 @@ class Runtime:
     def observe(self, observations: Sequence[Observation], now_s: float) -> None:
         """Judge the POPs anew and, where that changes answers, publish: from poll to answer in one step."""
         begun = time.perf_counter()
+        self._tell_expired(now_s)
         for seen in observations:
             outcome = seen.report.status if seen.report else "silent"
             self.metrics.polls.labels(seen.service, seen.pop, outcome).inc()
             self.metrics.poll_seconds.observe(seen.duration_ms / 1000)
         book = judge(self.book, observations, now_s, self.judged_services, self.overrides.drains)
         for line in changes(self.book, book):
-            log.info("%s", line)
+            log.log(_level_of(line), "%s", line)
         same = same_choices(self.book, book)
         self.book = book
         if not same or self._published != self.forced_now(now_s):
@@ -174,11 +176,15 @@ class Runtime:
 
     def set_overrides(self, overrides: Overrides, now_s: float) -> None:
         """Put these break-glass lines in force, at once."""
-        for line in sorted({*overrides.forced} - {*self.overrides.forced}, key=lambda each: each.scope):
-            log.warning("override in force: %s answers %s: %s", line.scope, line.target, line.reason)
-        for line in sorted({*self.overrides.forced} - {*overrides.forced}, key=lambda each: each.scope):
-            log.warning("override taken back: %s no longer answers %s", line.scope, line.target)
+        self._tell_expired(now_s)
+        before = self.forced_now(now_s)
         self.overrides = overrides
+        after = self.forced_now(now_s)
+        for line in sorted({*after} - {*before}, key=lambda each: each.scope):
+            log.warning("override in force: %s answers %s: %s", line.scope, line.target, line.reason)
+        for line in sorted({*before} - {*after}, key=lambda each: each.scope):
+            log.warning("override taken back: %s no longer answers %s", line.scope, line.target)
+        self._unexpired = (after, self.drains_now(now_s))
         self.observe((), now_s)
 
     def refuse(self, what: str, faults: Sequence[Fault], now_s: float) -> None:
@@ -187,9 +193,24 @@ class Runtime:
         self.pending[what] = Pending(what, now_s, tuple(faults))
         if known is not None and known.faults == tuple(faults):
             return  # tried again, to the same end: said before
-        log.error("the new %s is refused, the last good one goes on serving:", what)
+        log.error(
+            "the new overrides are refused, the last good ones go on serving:"
+            if what == "overrides"
+            else f"the new {what} is refused, the last good one goes on serving:"
+        )
         for fault in faults:
             log.error("%s", fault)
+
+    def _tell_expired(self, now_s: float) -> None:
+        """Log the lines whose time has run out since the last look."""
+        forced, drains = self._unexpired
+        self._unexpired = (self.forced_now(now_s), self.drains_now(now_s))
+        for line in forced:
+            if line in self.overrides.forced and line not in self._unexpired[0]:
+                log.warning("override of %s expired: it no longer answers %s", line.scope, line.target)
+        for drain in drains:
+            if drain in self.overrides.drains and drain not in self._unexpired[1]:
+                log.warning("drain of %s expired", drain.pop)
 
     # --- what is told ---
 
@@ -267,3 +288,11 @@ class Runtime:
             pending_faults=sum(len(each.faults) for each in self.pending.values()),
             plans=len(self.serving.map_file.plans),
         )
+
+
+def _level_of(change: str) -> int:
+    """How loud one line of `changes` is: where nothing can be seen any more, as an error."""
+    if change.startswith("alarm every_poll_fails:"):
+        return logging.ERROR
+    is_bad = change.startswith("alarm ") and not change.endswith(" is over")
+    return logging.WARNING if is_bad or " -> down: " in change else logging.INFO

@@ -170,7 +170,14 @@ async def take_first(start: Start, tell: Callable[[str], None]) -> Started | Non
 
 
 def _open(runtime: Runtime, inputs: Inputs | None, state: Path, environment: Mapping[str, str]) -> Start:
-    loader = Loader(runtime.form, runtime.registry, open_store(state), cache_directory(environment))
+    store = open_store(state)
+    if damaged := store.damaged():
+        log.warning(
+            "the state directory %s is damaged; what cannot be read counts as absent: %s",
+            state,
+            ", ".join(damaged),
+        )
+    loader = Loader(runtime.form, runtime.registry, store, cache_directory(environment))
     return Start(runtime, loader, environment, inputs)
 
 
@@ -234,5 +241,7 @@ def _bind_fault(key: str, addresses: str, error: OSError) -> Fault:
             "ports below 1024 need root (with `user:` to give it up) or CAP_NET_BIND_SERVICE; or take another"
         )
     else:
-        fix = "stop what listens there already (ss -lnup), or give an address of this machine and a free port"
+        fix = (
+            "stop what listens there already (ss -lntup), or give an address of this machine and a free port"
+        )
     return Fault(f"{key} {addresses}", 0, 0, f"cannot be bound: {error.strerror or error}", fix)

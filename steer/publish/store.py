@@ -231,6 +231,18 @@ class Store:
         """The POPs' states last saved; empty if there are none or they are torn."""
         return self._read("states") or b""
 
+    def damaged(self) -> tuple[str, ...]:
+        """What is here, below the directory, and torn or not readable; empty for a store that is whole."""
+        sealed = [
+            name
+            for name in ("current", "overrides", "states")
+            if os.path.lexists(self.directory / name) and self._read(name) is None
+        ]
+        if not os.access(self.directory / "deployments", os.R_OK | os.X_OK):
+            return (*sealed, "deployments")
+        numbers = [n for n in sorted(self._numbers()) if self._read_deployment(n) is None]
+        return (*sealed, *(f"deployments/{number:08d}" for number in numbers))
+
     # --- helpers ---
 
     def _files(self, stored: StoredDeployment) -> Path:
@@ -242,7 +254,10 @@ class Store:
         return str(original) in manifest["sha256"]
 
     def _numbers(self) -> list[int]:
-        names = (path.name for path in (self.directory / "deployments").iterdir())
+        try:
+            names = [path.name for path in (self.directory / "deployments").iterdir()]
+        except OSError:  # another user's, say: what cannot be read counts as absent
+            return []
         return [int(name) for name in names if name.isdecimal()]
 
     def _read_deployment(self, number: int) -> StoredDeployment | None:

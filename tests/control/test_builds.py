@@ -75,6 +75,7 @@ def test_a_builder_whose_server_was_killed_ends_by_itself(server: Server) -> Non
     server.kill()
     os.kill(builder, signal.SIGCONT)
     wait_for(lambda: is_gone(builder), "the end of the builder")
+    assert "Traceback" not in server.log
 
 
 def test_a_builder_that_dies_is_a_fault_and_sighup_tries_again(server: Server) -> None:

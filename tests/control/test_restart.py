@@ -112,6 +112,8 @@ def test_a_torn_store_is_passed_over(cdn: Cdn) -> None:
     server = cdn.serve()
     assert server.state["restored"] == 1
     assert server.ask() == NRT
+    (told,) = [line for line in server.log.splitlines() if "is damaged" in line]
+    assert told.endswith("counts as absent: deployments/00000002")
 
 
 def test_overrides_survive_restarts_and_a_bad_file(cdn: Cdn) -> None:

@@ -123,3 +123,35 @@ def test_what_is_counted_and_told(runtime: Runtime) -> None:
     body, _ = runtime.metrics.render("")
     assert b'steer_polls_total{outcome="silent",pop="nrt",service="default"} 1.0' in body
     assert runtime.summary().startswith("serving cdn.example, policy ")
+
+
+def test_the_end_of_an_override_is_logged_when_it_comes(
+    runtime: Runtime, caplog: pytest.LogCaptureFixture
+) -> None:
+    line = ForcedTarget("all", Target("pop", "gru"), "test", 100.4)
+    runtime.set_overrides(Overrides((line,), (Drain("fra", None, "works", 100.6),)), 100.1)
+    assert "override in force: all" in caplog.text
+    runtime.observe((), 100.3)
+    assert "expired" not in caplog.text
+    runtime.observe((), 100.5)
+    assert caplog.text.count("override of all expired") == 1
+    runtime.observe((), 100.7)
+    assert caplog.text.count("expired") == 2
+    assert "drain of fra expired" in caplog.text
+    runtime.set_overrides(Overrides(), 100.8)
+    assert "taken back" not in caplog.text
+    runtime.set_overrides(Overrides((dataclasses.replace(line, expires_s=None),)), 100.8)
+    runtime.set_overrides(Overrides(), 100.9)
+    assert "override taken back: all" in caplog.text
+
+
+def test_a_pop_that_is_down_and_an_alarm_are_warnings(
+    runtime: Runtime, caplog: pytest.LogCaptureFixture
+) -> None:
+    runtime.observe([said("nrt", 101.0, "down")], 101.0)
+    runtime.observe([said("nrt", 102.0, "up")], 102.0)
+    for at_s in (103.0, 104.0, 105.0):
+        runtime.observe([said(pop, at_s, None) for pop in LOCATIONS], at_s)
+    texts = [(record.levelname, record.getMessage()) for record in caplog.records]
+    assert any(level == "WARNING" and "up -> down" in text for level, text in texts)
+    assert any(level == "ERROR" and text.startswith("alarm every_poll_fails") for level, text in texts)
