@@ -17,6 +17,7 @@ from pathlib import Path
 from steer.control.api import make_app, start_api
 from steer.control.backend import ServerBackend
 from steer.control.fast_clock import fast_clock, save_states
+from steer.control.limits import give_way
 from steer.control.runtime import Runtime
 from steer.control.sd_notify import ServiceManager, service_manager
 from steer.control.slow_clock import SlowClock, Started
@@ -115,6 +116,7 @@ async def _answer(
     """Answer queries and requests, and keep both clocks going, until cancelled."""
     runtime = start.runtime
     sockets.engine.start(runtime.snapshot)
+    give_way()
     runtime.engine = sockets.engine
     ports = zip(start.settings.listen, sockets.engine.ports(), strict=True)
     listen = tuple(Endpoint(each.address, port) for each, port in ports)

@@ -42,3 +42,21 @@ def test_what_was_refused_is_due_again_after_a_while_and_not_while_it_is_tried()
     assert clock._is_retry_due(2000.0 + RETRY_S)
     runtime.pending.clear()
     assert not clock._is_retry_due(9000.0)
+
+
+def test_only_threads_started_later_give_way_too() -> None:
+    script = (
+        "import os, threading, time\n"
+        "from steer.control.limits import NICENESS, give_way\n"
+        "def own():\n"
+        "    return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())\n"
+        "started, found = threading.Event(), []\n"
+        "before = threading.Thread(target=lambda: (started.wait(), found.append(own())))\n"
+        "before.start()\n"
+        "give_way()\n"
+        "started.set(); before.join()\n"
+        "after = threading.Thread(target=lambda: found.append(own())); after.start(); after.join()\n"
+        "print(found[0] < NICENESS, found[1] == own() == NICENESS)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "True"]
