@@ -91,7 +91,7 @@ class _Asked:
 
 @dataclass(slots=True)
 class _Found:
-    """What goes into the reply. `glue` must fit, `additional` may be left out."""
+    """What goes into the reply. `glue`, in the delegated domain, must fit; `additional` may be left out."""
 
     rcode: int = NOERROR
     aa: bool = False
@@ -295,7 +295,9 @@ class _Search:
         rrset = self._records.rrset(index)
         self._found.aa = is_chained
         self._found.authority.append(self._entry(rrset, rrset.name))
-        self._found.glue += self._additional(rrset)
+        for entry in self._additional(rrset):
+            in_domain = entry.owner is not None and rrset.name in self._records.ancestry(entry.owner)
+            (self._found.glue if in_domain else self._found.additional).append(entry)
 
     def _additional(self, rrset: RRset) -> list[Entry]:
         others = [self._records.rrset(index) for index in self._records.additional_of(rrset)]

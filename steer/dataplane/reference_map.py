@@ -39,8 +39,8 @@ class Reading:
     is_unreadable: bool = False
 
     def scope_bits(self, key_bits: int) -> int:
-        """SCOPE where `key_bits` of the key decided: 128 where a shorter SOURCE cannot be read, so that no two
-        scopes overlap (ECS-10)."""
+        """SCOPE where `key_bits` of the key decided: 128 where a shorter SOURCE cannot be read, so
+        that no two scopes overlap (ECS-10)."""
         if self.is_unreadable or self.added_bits == _TRANSLATED_BITS:
             return 128
         return self.added_bits + key_bits

@@ -74,6 +74,7 @@ Upper     TXT "compiled in lower case"
 """
 CDN += "".join(f"big TXT {'x' * 200}{number}\n" for number in range(10))
 CDN += "".join(f"fat NS ns{number}.fat\nns{number}.fat A 192.0.2.{number}\n" for number in range(1, 60))
+CDN += "".join(f"sib NS ns{number}.fat\n" for number in range(1, 46)) + "sib NS ns.sib\nns.sib A 192.0.2.99\n"
 CDN += "".join(f"many MX {number} mx{number}\nmx{number} A 192.0.2.{number}\n" for number in range(1, 20))
 
 CHILD = """

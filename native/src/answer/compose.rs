@@ -108,7 +108,7 @@ impl<'a> Composer<'a> {
             End::Rrset(id) => {
                 let rrset = records.rrset(id);
                 self.rrset(message, Section::Answer, resolved.owner, rrset, rrset.ttl_s)?;
-                self.additional_that_fits(message, rrset);
+                self.additional_that_fits(message, records.additional_of(rrset).iter().copied());
                 Ok(())
             }
             End::NoData(zone) | End::NxDomain(zone) => {
@@ -120,14 +120,18 @@ impl<'a> Composer<'a> {
             End::Referral(id) => {
                 let rrset = records.rrset(id);
                 self.rrset(message, Section::Authority, Owner::Name(rrset.name), rrset, rrset.ttl_s)?;
-                // RFC 9471 section 3: glue that does not fit sets TC.
-                records.additional_of(rrset).iter().try_for_each(|&id| self.additional(message, id))
+                // RFC 9471 section 3: glue in the domain that is delegated sets TC where it does not fit.
+                let is_in_domain = |&id: &u32| records.is_at_or_below(records.rrset(id).name, rrset.name);
+                let ids = records.additional_of(rrset).iter().copied();
+                ids.clone().filter(is_in_domain).try_for_each(|id| self.additional(message, id))?;
+                self.additional_that_fits(message, ids.filter(|id| !is_in_domain(id)));
+                Ok(())
             }
         }
     }
 
-    fn additional_that_fits(&mut self, message: &mut Message<'_>, rrset: &Rrset) {
-        for &id in self.records.additional_of(rrset) {
+    fn additional_that_fits(&mut self, message: &mut Message<'_>, ids: impl Iterator<Item = u32>) {
+        for id in ids {
             let mark = message.mark();
             if self.additional(message, id).is_err() {
                 message.go_back(mark);

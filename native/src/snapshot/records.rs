@@ -174,6 +174,14 @@ impl Records {
         self.names[name as usize].parent
     }
 
+    /// Whether a name is `other` or lies below it.
+    pub fn is_at_or_below(&self, mut name: u32, other: u32) -> bool {
+        while name > other {
+            name = self.parent(name); // which is less
+        }
+        name == other
+    }
+
     /// Length octet and label of a name, in lower case; a zero octet for the root.
     pub fn label(&self, name: u32) -> &[u8] {
         let start = self.names[name as usize].label_offset as usize;
