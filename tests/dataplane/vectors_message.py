@@ -23,6 +23,9 @@ BIG = tuple(f'big 3600 TXT "{"x" * 200}{number}"' for number in range(10))
 MANY = tuple(f"many 3600 MX {number} mx{number}" for number in range(1, 20))
 MANY_ADDRESSES = tuple(f"mx{number} 3600 A 192.0.2.{number}" for number in range(1, 20))
 FAT = tuple(f"fat 3600 NS ns{number}.fat" for number in range(1, 60))
+SIBLINGS = tuple(f"sib 3600 NS ns{number}.fat" for number in range(1, 46))
+SIB = (*SIBLINGS, "sib 3600 NS ns.sib")
+SIB_GLUE = ("ns.sib 3600 A 192.0.2.99",)
 FAT_GLUE = tuple(f"ns{number}.fat 3600 A 192.0.2.{number}" for number in range(1, 60))
 HEADER = bytes.fromhex("1234 0100 0001 0000 0000 0000")
 A_RECORD = name_wire("a.") + bytes.fromhex("0001 0001 00000000 0004 c0000201")
@@ -116,6 +119,28 @@ EDNS = (
         Reply(aa=False, tc=True),
         "answers_referral answers_truncated",
         UDP,
+    ),
+    case(
+        "DNS-2",
+        "glue in the domain comes first; of a sibling's what fits, without TC (RFC 9471)",
+        query("x.sib"),
+        Reply(authority=SIB, additional=SIB_GLUE + FAT_GLUE[:18], aa=False),
+        "answers_referral",
+        UDP,
+    ),
+    case(
+        "DNS-2",
+        "over TCP the siblings' fits too",
+        query("x.sib"),
+        Reply(authority=SIB, additional=SIB_GLUE + FAT_GLUE[:45], aa=False),
+        "answers_referral",
+        TCP,
+    ),
+    case(
+        "DNS-2",
+        "a query of more than 4096 octets is read whole",
+        query("text", "A", None, opt_option(65001, bytes(9000))),
+        Reply(answer=("text 60 A 192.0.2.99",)),
     ),
     case(
         "DNS-2",

@@ -9,12 +9,14 @@ use std::ptr;
 use super::bind::{Fragmentation, set_fragmentation};
 use crate::answer::{BATCH, Request, UDP_REPLY_BYTES};
 
-/// Largest query that is read whole; what is longer is cut off, and so malformed.
-const PACKET_BYTES: usize = 4096;
-/// Buffers are a cache line more than a page apart: their starts would else all compete for the same lines of
-/// L1.
-const STRIDE: usize = PACKET_BYTES + 64;
-const _: () = assert!(UDP_REPLY_BYTES <= STRIDE);
+/// No datagram is cut: its length fits in 16 bits. Memory that none reaches is never touched.
+const PACKET_BYTES: usize = 65_535;
+/// Buffers are a cache line more than whole pages apart: their starts would else all compete for the same
+/// lines of L1.
+const PACKET_STRIDE: usize = PACKET_BYTES.next_multiple_of(PAGE_BYTES) + LINE_BYTES;
+const REPLY_STRIDE: usize = UDP_REPLY_BYTES.next_multiple_of(PAGE_BYTES) + LINE_BYTES;
+const PAGE_BYTES: usize = 4096;
+const LINE_BYTES: usize = 64;
 /// Holds one IP_PKTINFO or IPV6_PKTINFO.
 const CONTROL_BYTES: usize = 64;
 
@@ -49,8 +51,8 @@ impl Datagrams {
         let (source, vector, header) =
             unsafe { (mem::zeroed::<libc::sockaddr_in6>(), mem::zeroed::<libc::iovec>(), mem::zeroed()) };
         let mut room = Self {
-            packets: vec![0; BATCH * STRIDE].into(),
-            replies: vec![0; BATCH * STRIDE].into(),
+            packets: vec![0; BATCH * PACKET_STRIDE].into(),
+            replies: vec![0; BATCH * REPLY_STRIDE].into(),
             sources: vec![source; BATCH].into(),
             controls: vec![Control([0; CONTROL_BYTES]); BATCH].into(),
             packet_vectors: vec![vector; BATCH].into(),
@@ -61,7 +63,7 @@ impl Datagrams {
             received: BATCH,
             has_controls,
         };
-        for (index, packet) in room.packets.chunks_exact_mut(STRIDE).enumerate() {
+        for (index, packet) in room.packets.chunks_exact_mut(PACKET_STRIDE).enumerate() {
             room.packet_vectors[index] =
                 libc::iovec { iov_base: packet.as_mut_ptr().cast(), iov_len: PACKET_BYTES };
             let header = &mut room.incoming[index].msg_hdr;
@@ -104,7 +106,7 @@ impl Datagrams {
     pub(super) fn answer(&mut self, answer: impl FnOnce(&[Request<'_>], &mut [u8], usize, &mut [usize])) {
         let empty = Request { packet: &[], source: 0, is_tcp: false };
         let mut requests = [empty; BATCH];
-        let packets = self.packets.chunks_exact(STRIDE).zip(&self.incoming).zip(&self.sources);
+        let packets = self.packets.chunks_exact(PACKET_STRIDE).zip(&self.incoming).zip(&self.sources);
         for (request, ((packet, header), source)) in requests[..self.received].iter_mut().zip(packets) {
             let length = (header.msg_len as usize).min(PACKET_BYTES);
             *request = Request { packet: &packet[..length], source: address_of(source), is_tcp: false };
@@ -112,7 +114,7 @@ impl Datagrams {
         answer(
             &requests[..self.received],
             &mut self.replies,
-            STRIDE,
+            REPLY_STRIDE,
             &mut self.reply_lengths[..self.received],
         );
     }
@@ -157,7 +159,7 @@ impl Datagrams {
 
     fn prepare_replies(&mut self) -> usize {
         let mut count = 0;
-        for (index, reply) in self.replies.chunks_exact_mut(STRIDE).enumerate().take(self.received) {
+        for (index, reply) in self.replies.chunks_exact_mut(REPLY_STRIDE).enumerate().take(self.received) {
             let length = self.reply_lengths[index];
             if length == 0 {
                 continue;
