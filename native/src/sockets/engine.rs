@@ -71,22 +71,40 @@ impl Engine {
             snapshot: ArcSwap::from_pointee(snapshot.clone()),
             is_stopping: AtomicBool::new(false),
         });
+        let mut threads = Vec::new();
+        match self.start_threads(listeners, tcp, &shared, &mut threads) {
+            Ok(waker) => {
+                *state = State::Serving { shared, threads, waker };
+                Ok(())
+            }
+            Err(error) => {
+                end(&shared, threads); // none may answer on for an engine that does not
+                Err(error)
+            }
+        }
+    }
+
+    fn start_threads(
+        &self,
+        listeners: Vec<Listener>,
+        tcp: TcpSettings,
+        shared: &Arc<Shared>,
+        threads: &mut Vec<JoinHandle<()>>,
+    ) -> io::Result<Arc<mio::Waker>> {
         let mut counters = self.counters.iter();
         let mut own_counters = || counters.next().map_or_else(Arc::default, Arc::clone);
-        let mut threads = Vec::new();
         let mut tcp_listeners = Vec::new();
         for listener in listeners {
             for socket in listener.udp {
                 let mut server = UdpServer::new(socket, listener.is_wildcard, own_counters());
-                threads.push(spawn("steer-udp", &shared, move |shared| server.serve(shared))?);
+                threads.push(spawn("steer-udp", shared, move |shared| server.serve(shared))?);
             }
             tcp_listeners.push(listener.tcp);
         }
         let mut server = TcpServer::new(tcp_listeners, tcp, own_counters())?;
         let waker = server.waker();
-        threads.push(spawn("steer-tcp", &shared, move |shared| server.serve(shared))?);
-        *state = State::Serving { shared, threads, waker };
-        Ok(())
+        threads.push(spawn("steer-tcp", shared, move |shared| server.serve(shared))?);
+        Ok(waker)
     }
 
     /// Answers from another snapshot from now on. Returns when no thread answers from the old one any longer,
@@ -112,9 +130,7 @@ impl Engine {
         if let State::Serving { shared, threads, waker } = state {
             shared.is_stopping.store(true, Ordering::Relaxed);
             let _ = waker.wake(); // else the thread looks at the flag by itself a little later
-            for thread in threads {
-                let _ = thread.join();
-            }
+            end(&shared, threads);
         }
     }
 
@@ -142,6 +158,13 @@ impl Engine {
 impl Drop for Engine {
     fn drop(&mut self) {
         self.stop();
+    }
+}
+
+fn end(shared: &Shared, threads: Vec<JoinHandle<()>>) {
+    shared.is_stopping.store(true, Ordering::Relaxed);
+    for thread in threads {
+        let _ = thread.join();
     }
 }
 
