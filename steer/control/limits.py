@@ -1,4 +1,5 @@
-"""Shares of the machine. File descriptors: enough for every connection that is allowed, with some always left for the rest of us.
+"""Shares of the machine: file descriptors between connections and the rest of us, processors between packet
+threads and the control loop.
 
 Without a reserve, connections of strangers would keep polls, reloads and saving of states from working."""
 
@@ -18,7 +19,8 @@ log = logging.getLogger("steer.control")
 def give_way() -> None:
     """Make this thread, and those that it starts from now on, give way to the packet threads, which started
     before: a tick's milliseconds of work are then no query's milliseconds of waiting."""
-    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+    own = threading.get_native_id()
+    os.setpriority(os.PRIO_PROCESS, own, max(NICENESS, os.getpriority(os.PRIO_PROCESS, own)))
 
 
 def allowed_connections(wanted: int) -> int:
