@@ -19,6 +19,7 @@ from bench.product import Ticker, native_form, redeploy, serving_engine
 from bench.progress import say
 from bench.ratios import median_interval, ratio_interval
 from steer.control.limits import give_way
+from steer.control.limits import give_way
 
 RATE_QPS = 20_000.0
 SWAP_SECONDS = 0.5
@@ -76,6 +77,7 @@ def _serve(directory: Path, state: Path, port: int) -> None:
     pops = sorted(ticker.states)
     chance = random.Random(1)
     with serving_engine(ticker, port) as engine:
+        give_way()  # as `steer serve` does
         give_way()
         while True:
             time.sleep(SWAP_SECONDS)
