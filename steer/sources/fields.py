@@ -26,11 +26,13 @@ class Parser(Protocol[T_co]):
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """One mapping, its keys already checked against a key table."""
+    """One mapping, its keys already checked against a key table. `meant`: absent keys for which a
+    misspelt one stands, which is a fault already."""
 
     table: Table
     keys: KeyTable
     faults: Faults
+    meant: frozenset[str] = frozenset()
 
     @property
     def at(self) -> Location:
@@ -40,6 +42,8 @@ class Fields:
     def required(self, key: str, parse: Parser[T]) -> T | None:
         """The key's value; None, with a fault kept, where it is missing or wrong."""
         if key not in self.table.entries:
+            if key in self.meant:
+                return None
             self.faults.add(self.at, f"`{key}` is missing", f"add it, such as `{key}: {self.keys[key]}`")
             return None
         return parse(self.table.entries[key][1], self.faults)
@@ -67,14 +71,16 @@ def read_fields(node: Node, keys: KeyTable, faults: Faults, what: str) -> Fields
         example = ", ".join(f"{key}: {value}" for key, value in list(keys.items())[:2])
         faults.add(node.at, f"{what} is {kind_of(node)}, not a mapping", f"write `{{{example}}}`")
         return None
+    meant = set()
     for key, _ in node.entries.values():
         if key.text not in keys:
+            meant.update(difflib.get_close_matches(key.text[:60], list(keys), n=1, cutoff=0.6))
             faults.add(
                 key.at,
                 f"unknown key {quoted(key.text)} in {what}",
                 suggestion(key.text, keys, "the keys are"),
             )
-    return Fields(node, keys, faults)
+    return Fields(node, keys, faults, frozenset(meant))
 
 
 def read_named(

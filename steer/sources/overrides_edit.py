@@ -8,7 +8,7 @@ import fcntl
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +26,8 @@ _INDENT = "  "
 def set_forced(path: Path, deployment: Deployment, forced: ForcedTarget) -> Overrides:
     """Force a target, in place of any for the same scope. Raises Refused where file or line will not do."""
     whole = replace(forced, expires_s=_whole(forced.expires_s))
+    texts = {"scope": whole.scope, "target": str(whole.target), "reason": whole.reason}
+    _prove_line("forced", texts, deployment)
 
     def change(now: Overrides) -> Overrides:
         if whole in now.forced:
@@ -45,6 +47,10 @@ def clear_forced(path: Path, deployment: Deployment, scope: str) -> Overrides:
 def set_drain(path: Path, deployment: Deployment, drain: Drain) -> Overrides:
     """Drain a POP, in place of any drain of the same POP and service. Raises Refused."""
     whole = replace(drain, expires_s=_whole(drain.expires_s))
+    texts = {"pop": whole.pop, "reason": whole.reason}
+    if whole.service is not None:
+        texts["service"] = whole.service
+    _prove_line("drains", texts, deployment)
 
     def change(now: Overrides) -> Overrides:
         if whole in now.drains:
@@ -64,6 +70,23 @@ def clear_drain(path: Path, deployment: Deployment, pop: str, service: str | Non
             now, drains=tuple(d for d in now.drains if d.pop != pop or service not in (None, d.service))
         ),
     )
+
+
+def _prove_line(kind: str, texts: Mapping[str, str], deployment: Deployment) -> None:
+    """Prove a new line by itself, one key a line, so that its faults name keys and no line of the file, where
+    it does not stand yet. Raises Refused."""
+    keys = list(texts)
+    lines = [f"{'- ' if key == keys[0] else '  '}{key}: {_quoted(texts[key])}\n" for key in keys]
+    try:
+        parse_overrides(f"{kind}:\n{''.join(lines)}".encode(), kind, deployment)
+    except Refused as refused:
+        first = 2  # below the line with the kind
+        raise Refused(
+            replace(fault, file=keys[fault.line - first], line=0, column=0)
+            if first <= fault.line < first + len(keys)
+            else replace(fault, line=0, column=0)
+            for fault in refused.faults
+        ) from refused
 
 
 def _edit(path: Path, deployment: Deployment, change: Callable[[Overrides], Overrides]) -> Overrides:

@@ -52,9 +52,23 @@ def file_path(beside: Path, example: str) -> Parser[Path]:
             found = False
         if path is not None and found:
             return path
-        return f"no file {quoted(str(path or value), 300)}", f"name an existing file, such as `{example}`"
+        is_example = path is not None and path == relative_to(beside, example)
+        fix = "create it, or name another" if is_example else f"name an existing file, such as `{example}`"
+        return _what_is_there(path, value), fix
 
     return scalar(parse, example)
+
+
+def _what_is_there(path: Path | None, value: str) -> str:
+    """Why there is no regular file at `path`."""
+    shown = quoted(str(path or value), 300)
+    if path is None or not os.path.lexists(path):
+        return f"no file {shown}"
+    if path.is_dir():
+        return f"{shown} is a directory, not a file"
+    if path.is_symlink() and not path.exists():
+        return f"{shown} is a link to a file that is not there"
+    return f"{shown} is not a regular file"
 
 
 def any_path(beside: Path, example: str) -> Parser[Path]:
@@ -62,7 +76,9 @@ def any_path(beside: Path, example: str) -> Parser[Path]:
 
     def parse(value: str) -> Path | Wrong:
         path = relative_to(beside, value)
-        return path if path is not None else (f"{quoted(value)} is not a path", f"write such as `{example}`")
+        if path is None or not value.strip():
+            return f"{quoted(value)} is not a path", f"write such as `{example}`"
+        return path
 
     return scalar(parse, example)
 

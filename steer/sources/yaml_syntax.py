@@ -58,11 +58,16 @@ _MEANINGS = (
 )
 
 
+_TAB = ("a tab where only spaces may stand", "indent with spaces")
+
+
 def syntax_fault(error: yaml.MarkedYAMLError, text: str, file: str) -> tuple[Location, str, str]:
     """Where, what is wrong, and how to fix it. `text`: the whole file, in which the error's marks count."""
     said = f"{error.context or ''} {error.problem or ''}"
     mark = error.problem_mark or error.context_mark
     meaning = _meaning(said, _character_at(text, mark.line, mark.column) if mark else "")
+    if (tab := _tab_indent(text, mark.line if mark else 0)) is not None:
+        return Location(file, tab + 1, text.split("\n")[tab].index("\t") + 1), *_TAB
     if meaning.at_start:
         mark = error.context_mark or mark
     at = Location(file, mark.line + 1, mark.column + 1) if mark else Location(file)
@@ -72,7 +77,7 @@ def syntax_fault(error: yaml.MarkedYAMLError, text: str, file: str) -> tuple[Loc
 def _meaning(said: str, character: str) -> _Meaning:
     """What `said` means when the parser stopped at `character`."""
     if character == "\t":
-        return _Meaning(_MEANINGS[0].said, "a tab where only spaces may stand", "indent with spaces")
+        return _Meaning(_MEANINGS[0].said, *_TAB)
     if character and character in "@`%" and "cannot start any token" in said:
         return _Meaning(
             _MEANINGS[0].said,
@@ -94,3 +99,14 @@ def _meaning(said: str, character: str) -> _Meaning:
 def _character_at(text: str, line: int, column: int) -> str:
     lines = text.split("\n", line + 1)
     return lines[line][column : column + 1] if line < len(lines) else ""
+
+
+def _tab_indent(text: str, line: int) -> int | None:
+    """The line (from 0) that a tab indents, where the parser gave up at it or right after; None: no tab."""
+    lines = text.split("\n", line + 1)
+    for number in range(line, max(line - 2, -1), -1):
+        if number < len(lines):
+            indent = lines[number][: len(lines[number]) - len(lines[number].lstrip())]
+            if "\t" in indent and lines[number].strip():
+                return number
+    return None
