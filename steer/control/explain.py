@@ -114,6 +114,8 @@ def explain(world: World, question: Question) -> dict[str, Any]:
     if steered is None:
         return {**found, "sentence": _unsteered(world.deployment, question.name, answer["rcode"])}
     zone, name = steered
+    if question.kind not in (dns.rdatatype.A, dns.rdatatype.AAAA, dns.rdatatype.ANY):
+        return {**found, "sentence": _not_steered_type(question.kind, zone, name, answer)}
     client = client_of(world.deployment, question.client, question.resolver)
     place, network = _place(world.databases, client)
     reasons = explain_client(world.deployment, zone, name, client, question.resolver, place, world.states)
@@ -159,6 +161,17 @@ def ask(world: World, question: Question) -> dict[str, Any]:
         "scope": scope,
         "authoritative": bool(message.flags & dns.flags.AA),
     }
+
+
+def _not_steered_type(
+    kind: dns.rdatatype.RdataType, zone: Zone, name: SteeredName, answer: Mapping[str, Any]
+) -> str:
+    """What is answered at a steered name to questions that no rule has a say in."""
+    text = dns.rdatatype.to_text(kind)
+    given = answer["rcode"] if answer["rcode"] != "NOERROR" else "the zone's plain data"
+    if answer["rcode"] == "NOERROR" and not any(record["type"] == text for record in answer["records"]):
+        given = f"NODATA, since the zone has no {text} record there"
+    return f"only A and AAAA of {full_name(zone, name)} are steered, whatever the client: for {text}, {given}"
 
 
 def _unsteered(deployment: Deployment, name: dns.name.Name, rcode: str) -> str:

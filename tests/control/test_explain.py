@@ -122,6 +122,16 @@ def test_what_is_not_steered_is_answered_and_said(cdn: Cdn, name: str, kind: str
     assert explanation_text(found).count("\n") >= 3
 
 
+@pytest.mark.parametrize(
+    ("name", "kind", "said"), [("www", "TXT", "NODATA"), ("@", "SOA", "plain data"), ("www", "AAAA", "")]
+)
+def test_no_rule_is_said_to_give_what_is_not_steered(cdn: Cdn, name: str, kind: str, said: str) -> None:
+    full = "cdn.example" if name == "@" else f"{name}.cdn.example"
+    found = explain(world_of(cdn), read_question(full, kind, TOKYO, ""))
+    assert (found["reasons"] is None) == bool(said)
+    assert said in found["sentence"]
+
+
 def test_an_alias_leads_to_the_steered_name(cdn: Cdn) -> None:
     world = world_of(cdn)
     with_ecs = explain(world, read_question("static.cdn.example", "A", TOKYO, ""))
