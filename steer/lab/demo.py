@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol, TextIO
 
-from steer.lab.demo_pops import ACTIONS, DemoError, DemoServers, demo_pops, send_order
+from steer.lab.demo_pops import ACTIONS, DemoError, DemoServers, demo_pops, send_order, status_line
 from steer.model.deployment import Deployment
 from steer.sources.deployment_files import read_deployment
 
@@ -83,6 +83,9 @@ async def run_demo(
 async def order_running_demo(directory: Path, words: list[str]) -> str:
     """Carry out one order (`["kill", "nrt"]`, `["load", "nrt", "120"]`) on the demo that runs elsewhere."""
     deployment, _ = read_deployment(directory)
+    if words == ["status"]:
+        pops = demo_pops(deployment.services)
+        return "\n".join([await send_order(pops, pop.name, "status") for pop in pops])
     action, name, percent = parse_order(words)
     return await send_order(demo_pops(deployment.services), name, action, percent)
 
@@ -91,7 +94,7 @@ def parse_order(words: list[str]) -> tuple[str, str, float | None]:
     """(action, POP, percent) of an order's words. DemoError with what is right instead."""
     action = words[0] if words else ""
     if action not in ACTIONS:
-        raise DemoError(f"no order {action!r}; there are {', '.join(ACTIONS)}")
+        raise DemoError(f"no order {action!r}; there are {', '.join(ACTIONS)} and status")
     if len(words) == 2:
         return action, words[1], None
     if len(words) == 3 and action == "load":
@@ -171,7 +174,7 @@ async def _answer(line: str, servers: DemoServers, explain: Explain | None) -> s
         if words[0] in ("help", "?"):
             return HELP
         if words[0] == "status":
-            return "".join(f"{pop.name}: {pop.mode}, load {pop.load_share:.0%}\n" for pop in servers.pops)
+            return "".join(f"{status_line(pop)}\n" for pop in servers.pops)
         if words[0] == "explain":
             if explain is None or len(words) != 2:
                 return "write `explain NET`, such as `explain 133.1.0.0/24`\n"

@@ -146,6 +146,8 @@ class DemoServers:
             if request.headers.get(ORDER_HEADER) is None:
                 raise web.HTTPForbidden(text=f"send the header {ORDER_HEADER}\n")
             try:
+                if request.match_info["action"] == "status":
+                    return web.Response(text=f"{status_line(pop)}\n")
                 percent = request.query.get("percent")
                 said = carry_out(
                     pop, request.match_info["action"], None if percent is None else float(percent)
@@ -180,6 +182,11 @@ class DemoServers:
             "sequence": pop.sequence,
             "time": datetime.fromtimestamp(now_s, UTC).isoformat(timespec="milliseconds"),
         }
+
+
+def status_line(pop: DemoPop) -> str:
+    """How one POP is now."""
+    return f"{pop.name}: {pop.mode}, load {pop.load_share:.0%}"
 
 
 def carry_out(pop: DemoPop, action: str, percent: float | None = None) -> str:

@@ -123,6 +123,7 @@ def test_orders_from_elsewhere(tmp_path: Path) -> None:
     async def script(out: Output, _master: int) -> None:
         await out.shows("Try")
         assert await order_running_demo(directory, ["kill", "nrt"]) == "nrt: killed"
+        assert "nrt: killed, load " in await order_running_demo(directory, ["status"])
         assert await order_running_demo(directory, ["load", "nrt", "70"]) == "nrt: load 70 % of its target"
         assert await order_running_demo(directory, ["revive", "nrt"]) == "nrt: up"
         os.kill(os.getpid(), signal.SIGTERM)
