@@ -19,7 +19,6 @@ from bench.product import Ticker, native_form, redeploy, serving_engine
 from bench.progress import say
 from bench.ratios import median_interval, ratio_interval
 from steer.control.limits import give_way
-from steer.control.limits import give_way
 
 RATE_QPS = 20_000.0
 SWAP_SECONDS = 0.5
@@ -79,7 +78,6 @@ def _serve(directory: Path, state: Path, port: int) -> None:
     with serving_engine(ticker, port) as engine:
         give_way()  # as `steer serve` does
         give_way()
-        while True:
             time.sleep(SWAP_SECONDS)
             if swapping.is_set():
                 down = chance.sample(pops, chance.randint(1, min(MOST_DOWN, len(pops) - 1)))
