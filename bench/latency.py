@@ -77,7 +77,7 @@ def _serve(directory: Path, state: Path, port: int) -> None:
     chance = random.Random(1)
     with serving_engine(ticker, port) as engine:
         give_way()  # as `steer serve` does
-        give_way()
+        while True:
             time.sleep(SWAP_SECONDS)
             if swapping.is_set():
                 down = chance.sample(pops, chance.randint(1, min(MOST_DOWN, len(pops) - 1)))
