@@ -54,7 +54,7 @@ def _machine(measured: Mapping[str, Measured]) -> Iterator[str]:
 def _bars(bars: list[Bar]) -> Iterator[str]:
     if bars:
         yield "## Bars"
-        rows = [[bar.what, bar.measured, bar.limit, "holds" if bar.holds else "MISSED"] for bar in bars]
+        rows = [[bar.what, bar.measured, bar.limit, bar.verdict] for bar in bars]
         yield table(["what", "measured", "bar", ""], rows)
 
 
