@@ -43,7 +43,7 @@ def paint(target: NDArray[_Value], starts: Keys, first: Keys, last: Keys, values
     """Write `values` into the elements that the intervals cover; later intervals win where they overlap."""
     begin, end = elements_within(starts, first, last)
     lengths = end - begin
-    target[_concatenated_ranges(begin, lengths)] = np.repeat(values, lengths)
+    target[concatenated_ranges(begin, lengths)] = np.repeat(values, lengths)
 
 
 def covered(starts: Keys, first: Keys, last: Keys) -> NDArray[np.bool_]:
@@ -130,7 +130,8 @@ def _interval(prefix: Prefix) -> tuple[int, int]:
     return int(prefix.network_address) >> 64, int(prefix.broadcast_address) >> 64
 
 
-def _concatenated_ranges(begin: NDArray[np.intp], lengths: NDArray[np.intp]) -> NDArray[np.intp]:
+def concatenated_ranges(begin: NDArray[np.intp], lengths: NDArray[np.intp]) -> NDArray[np.intp]:
+    """The numbers begin, begin + 1, ... of every range, `lengths` of each, one range after another."""
     total = int(lengths.sum())
     offsets = np.cumsum(lengths) - lengths
     return np.arange(total) - np.repeat(offsets - begin, lengths)

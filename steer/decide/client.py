@@ -6,7 +6,7 @@ words."""
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
-from steer.decide.conditions import named_lists
+from steer.decide.views import prefix_lists, view_table
 from steer.model.deployment import Deployment
 from steer.model.hashing import Domain
 from steer.model.service import Address, Prefix
@@ -102,14 +102,7 @@ def _special(deployment: Deployment, address: Address) -> bool:
 
 
 def _named(deployment: Deployment) -> list[Prefix]:
-    prefixes = [
-        prefix
-        for zone in deployment.zones
-        for policy in zone.policies.values()
-        for rule in policy.rules
-        for prefixes in named_lists(rule.when)
-        for prefix in prefixes
-    ]
+    prefixes = [prefix for prefixes in prefix_lists(view_table(deployment)) for prefix in prefixes]
     return prefixes + [prefix for service in deployment.services.values() for prefix, _ in service.catchment]
 
 

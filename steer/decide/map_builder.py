@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from steer.decide.address_space import Keys, aligned_blocks, block_lengths, run_heads
+from steer.decide.address_space import Keys, aligned_blocks, block_lengths, merge_runs
 from steer.decide.catalogue import Catalogue, Rankings
-from steer.decide.conditions import Atoms, PlaceCodes, named_asns, named_lists
+from steer.decide.conditions import Atoms, PlaceCodes, named_asns
 from steer.decide.plans import PlanBuilder
 from steer.decide.rows import intern_rows
 from steer.decide.segments import (
@@ -25,12 +25,11 @@ from steer.decide.segments import (
     segments,
 )
 from steer.decide.trie import FamilyTrie, build_trie
-from steer.decide.views import ViewTable, policy_of, view_table
+from steer.decide.views import ViewTable, policy_of, prefix_lists, view_table
 from steer.model.deployment import Deployment
-from steer.model.map import BuiltMap, PlanTable, Trie
+from steer.model.map import SPECIAL, BuiltMap, PlanTable, Trie
 from steer.model.networks import FAMILIES, Family, Places
 
-SPECIAL = 0x8000_0000  # class of a special-purpose block: the resolver's address decides
 _DENSE = 1 << 27  # codes below this are interned through a table rather than by sorting
 
 Progress = Callable[[str], None]
@@ -38,7 +37,8 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Coded:
-    """One family's segments as (start, code): atoms as their number, special blocks as -1 - block."""
+    """One family's segments as (start, code), neighbours of equal code joined: an atom's or class's number,
+    -1 - block for a special block."""
 
     starts: Keys
     code: NDArray[np.int32]
@@ -60,7 +60,10 @@ def build_map(
     classes, sample = intern_rows([*plan_of_atom.T] or [np.zeros(len(atoms), dtype=np.int32)])
     plan_of_class = plan_of_atom[sample].astype(np.uint32)
     trie = _trie(
-        {family: Coded(part.starts, _class_codes(part.code, classes)) for family, part in coded.items()},
+        {
+            family: Coded(*merge_runs(part.starts, _class_codes(part.code, classes)))
+            for family, part in coded.items()
+        },
         plan_of_class,
         progress,
     )
@@ -79,14 +82,13 @@ def build_map(
 
 def _named(table: ViewTable, catalogue: Catalogue) -> Named:
     whens = [rule.when for program in table.programs for rule in program.rules]
-    lists = tuple(dict.fromkeys(prefixes for when in whens for prefixes in named_lists(when)))
     asns = frozenset().union(*(named_asns(when) for when in whens)) if whens else frozenset[int]()
     numbers = {
         (service, target.name): number
         for (service, target), number in catalogue.index.items()
         if target.kind == "pop"
     }
-    return Named(lists, asns, named_catchments(catalogue.services, numbers))
+    return Named(prefix_lists(table), asns, named_catchments(catalogue.services, numbers))
 
 
 def _atoms(
@@ -146,8 +148,7 @@ def _interned(code: NDArray[np.int64], span: int) -> tuple[NDArray[np.int64], ND
 
 def _merged(found: Segments, number: NDArray[np.int32]) -> Coded:
     code = np.where(found.special == NOT_SPECIAL, number, -1 - found.special).astype(np.int32)
-    heads = run_heads(code)
-    return Coded(found.starts[heads], code[heads])
+    return Coded(*merge_runs(found.starts, code))
 
 
 def _plans(
@@ -170,9 +171,8 @@ def _trie(coded: Mapping[Family, Coded], plan_of_class: NDArray[np.uint32], prog
     row_depths: list[NDArray[np.uint8]] = []
     nodes = rows = 0
     for family in FAMILIES:
-        heads = run_heads(coded[family].code)
-        start, length, element = aligned_blocks(coded[family].starts[heads])
-        code = coded[family].code[heads][element]
+        start, length, element = aligned_blocks(coded[family].starts)
+        code = coded[family].code[element]
         progress(f"IPv{family}: {len(start):,} leaves")
         built = build_trie(start, length, nodes, rows)
         leaf = built.leaf_of_row

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-DIRECT_BITS = 18
-STRIDE_BITS = 6
-ROW = 0x8000_0000
+from steer.decide.address_space import concatenated_ranges, run_heads
+from steer.model.map import DIRECT_BITS, ROW, STRIDE_BITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +34,7 @@ def build_trie(
     direct = _direct_rows(start[shallow], length_bits[shallow], row_base)
     deep = np.flatnonzero(length_bits > DIRECT_BITS)
     prefix = start[deep] >> np.uint64(64 - DIRECT_BITS)
-    heads = _heads(prefix)
+    heads = run_heads(prefix)
     direct[prefix[heads].astype(np.int64)] = node_base + np.arange(int(heads.sum()), dtype=np.uint32)
     row_base += len(shallow)
     levels: list[tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.uint32], NDArray[np.uint32]]] = []
@@ -48,7 +47,7 @@ def build_trie(
         slot_bit = np.uint64(1) << ((start[deep] << np.uint64(consumed)) >> np.uint64(58))
         leaves, first_row = _bits_per_node(node[ends], slot_bit[ends], node_count)
         below = np.flatnonzero(~ends)
-        child_heads = _heads(start[deep[below]] >> np.uint64(max(0, 58 - consumed)))
+        child_heads = run_heads(start[deep[below]] >> np.uint64(max(0, 58 - consumed)))
         child = below[child_heads]
         children, first_child = _bits_per_node(node[child], slot_bit[child], node_count)
         levels.append((children, leaves, first_child + np.uint32(node_base), first_row + np.uint32(row_base)))
@@ -71,9 +70,8 @@ def _direct_rows(
     direct = np.zeros(1 << DIRECT_BITS, dtype=np.uint32)
     first = (start >> np.uint64(64 - DIRECT_BITS)).astype(np.int64)
     width = np.int64(1) << (DIRECT_BITS - length_bits.astype(np.int64))
-    entries = np.repeat(first - (np.cumsum(width) - width), width) + np.arange(int(width.sum()))
     numbers = np.arange(len(start), dtype=np.uint32) + np.uint32(row_base) | np.uint32(ROW)
-    direct[entries] = np.repeat(numbers, width)
+    direct[concatenated_ranges(first, width)] = np.repeat(numbers, width)
     return direct
 
 
@@ -85,13 +83,7 @@ def _bits_per_node(
     """Each node's bits joined, and how many of them lie in the nodes before it; `node` rises."""
     joined = np.zeros(node_count, dtype=np.uint64)
     if len(node):
-        heads = np.flatnonzero(_heads(node))
+        heads = np.flatnonzero(run_heads(node))
         joined[node[heads]] = np.bitwise_or.reduceat(bits, heads)
     counts = np.bincount(node, minlength=node_count)
     return joined, (np.cumsum(counts) - counts).astype(np.uint32)
-
-
-def _heads(values: NDArray[np.integer]) -> NDArray[np.bool_]:
-    heads = np.ones(len(values), dtype=np.bool_)
-    heads[1:] = values[1:] != values[:-1]
-    return heads

@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from steer.decide.conditions import named_lists
 from steer.model.deployment import Deployment
 from steer.model.policy import Answer, Policy, When
 from steer.model.service import Prefix
@@ -106,6 +107,13 @@ def program_for(slot: Slot, policy: Policy, inside: frozenset[tuple[Prefix, ...]
             if when is None:
                 break
     return Program(slot, tuple(rules))
+
+
+def prefix_lists(table: ViewTable) -> tuple[tuple[Prefix, ...], ...]:
+    """Every prefix list that a rule of some view asks for, in order of appearance: what the map cuts the
+    space by, and what makes parts of special-purpose blocks usable (ECS-16)."""
+    rules = (rule for program in table.programs for rule in program.rules)
+    return tuple(dict.fromkeys(prefixes for rule in rules for prefixes in named_lists(rule.when)))
 
 
 def source_membership(deployment: Deployment, address128: int) -> frozenset[tuple[Prefix, ...]]:

@@ -6,6 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 NO_TARGET = -1
+DIRECT_BITS = 18  # address bits that the direct tables resolve at once
+STRIDE_BITS = 6  # address bits that one node resolves
+ROW = 0x8000_0000  # set in a direct-table entry: the rest is a row, not a node
+SPECIAL = 0x8000_0000  # set in a leaf's class: a special-purpose block; the resolver's address decides
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,16 +13,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from steer.model.map import DIRECT_BITS as DIRECT_BITS
+from steer.model.map import ROW as ROW
+from steer.model.map import SPECIAL as SPECIAL
+from steer.model.map import STRIDE_BITS as STRIDE_BITS
+
 Array = NDArray[Any]
 
 MAGIC = b"STEERSNP"
 VERSION = 1
 ALIGNMENT = 64
 NONE = 0xFFFF_FFFF  # "no such index", wherever an index is optional
-SPECIAL = 0x8000_0000  # set in a leaf's class: a special-purpose block; the resolver's address decides
-ROW = 0x8000_0000  # set in a direct-table entry: the rest is a row, not a node
-DIRECT_BITS = 18  # address bits that the direct tables resolve at once
-STRIDE_BITS = 6  # address bits that one node resolves
 CLASS_BYTES = 4  # a leaf row starts with its class, then one depth byte per partition
 
 

@@ -2,7 +2,7 @@
 
 import random
 from dataclasses import replace
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 
 import numpy as np
 import pytest
@@ -15,9 +15,10 @@ from steer.decide.reasons import explain_client
 from steer.decide.views import slots
 from steer.model.choice import NO_CAP, NO_SET, ChoiceTable
 from steer.model.deployment import Deployment
-from steer.model.map import PlanTable
+from steer.model.map import SPECIAL, PlanTable
 from steer.model.place import Place
 from steer.model.service import ANYCAST, Address, Prefix, Service, Target
+from steer.model.special_blocks import SPECIAL_BLOCKS_IPV4, SPECIAL_BLOCKS_IPV6
 from steer.model.status import PopHealth, PopState
 from tests.decide import oracle
 from tests.decide.test_map_builder import built_map, find_row, probes, source_class
@@ -190,6 +191,19 @@ def test_explain_chooses_what_the_map_and_the_choices_choose(seed: int) -> None:
             assert reasons.rule == built.plans.rules[int(built.plans.rule[plan])]
             assert [trial.matched for trial in reasons.rules].count(True) <= 1
             assert {each.target for each in reasons.candidates} >= set(reasons.chosen)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_explain_takes_for_special_what_the_map_takes_for_special(seed: int) -> None:
+    world, chance = random_world(seed), random.Random(seed)
+    built = built_map(world)
+    blocks: list[Prefix] = [*SPECIAL_BLOCKS_IPV4, *SPECIAL_BLOCKS_IPV6]
+    named = [block[chance.getrandbits(block.max_prefixlen - block.prefixlen)] for block in blocks]
+    for address in [*probes(world, chance), *named]:
+        client = client_of(world.deployment, prefix_of(address), ip_address("192.0.2.1"))
+        row = find_row(built.trie, address.version, oracle.key_of(address))
+        carried = client.ecs and client.address != prefix_of(address).network_address
+        assert carried or client.ecs != bool(int(built.trie.row_class[row]) & SPECIAL), address
 
 
 def without_experiment(world: World) -> Deployment:

@@ -6,9 +6,9 @@ from itertools import pairwise
 
 import pytest
 
-from steer.decide.map_builder import SPECIAL, build_map
+from steer.decide.map_builder import build_map
 from steer.decide.views import source_membership, view_table
-from steer.model.map import BuiltMap, Trie
+from steer.model.map import SPECIAL, BuiltMap, Trie
 from steer.model.service import Address
 from tests.decide import oracle
 from tests.decide.worlds import World, random_world
