@@ -257,7 +257,7 @@ def _check_token(request: web.Request) -> None:
     token = request.app[TOKEN]
     if not token:
         raise web.HTTPForbidden(
-            text="changes by the API are off: give `api: {token_file: FILE}` in steer.yaml"
+            text="changes by the API are off: give `api_token_file: FILE` in steer.yaml"
         )
     scheme, _, given = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), token.encode()):
