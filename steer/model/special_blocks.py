@@ -6,6 +6,7 @@ RFC 4291). CARRIER_BLOCKS_IPV6 hold addresses that are read as the IPv4 addresse
 any map is asked; they are leaves of their own, and no named prefix makes them usable, so that no other scope
 reaches in."""
 
+from collections.abc import Iterable
 from ipaddress import IPv4Network, IPv6Network
 
 REGISTRY_DATE = "2025-10-09"
@@ -41,7 +42,20 @@ CARRIER_BLOCKS_IPV6 = tuple(
     )
 )
 
-SPECIAL_BLOCKS_IPV6 = CARRIER_BLOCKS_IPV6 + tuple(
+
+def _without(block: IPv6Network, others: Iterable[IPv6Network]) -> tuple[IPv6Network, ...]:
+    """The networks that are left of a block when others, which lie inside it, are taken out."""
+    left = [block]
+    for other in others:
+        left = [
+            piece
+            for network in left
+            for piece in (network.address_exclude(other) if other.subnet_of(network) else (network,))
+        ]
+    return tuple(sorted(left))
+
+
+_PLAIN_BLOCKS_IPV6 = tuple(
     IPv6Network(text)
     for text in (
         "64:ff9b:1::/48",  # local-use translation, RFC 8215
@@ -49,7 +63,6 @@ SPECIAL_BLOCKS_IPV6 = CARRIER_BLOCKS_IPV6 + tuple(
         "100:0:0:1::/64",  # dummy prefix, RFC 9780
         "2001:2::/48",  # benchmarking, RFC 5180
         "2001:10::/28",  # deprecated ORCHID, RFC 4843
-        "2001:20::/28",  # ORCHIDv2, RFC 7343
         "2001:db8::/32",  # documentation, RFC 3849
         "3fff::/20",  # documentation, RFC 9637
         "5f00::/16",  # segment routing SIDs, RFC 9602
@@ -59,3 +72,24 @@ SPECIAL_BLOCKS_IPV6 = CARRIER_BLOCKS_IPV6 + tuple(
         "ff00::/8",  # multicast, RFC 4291
     )
 )
+
+_PROTOCOL_ASSIGNMENTS = IPv6Network("2001::/23")  # IETF protocol assignments, RFC 2928
+_REACHABLE_ASSIGNMENTS = tuple(
+    IPv6Network(text)
+    for text in (  # those of at least a key's 64 bits
+        "2001:3::/32",  # AMT, RFC 7450
+        "2001:4:112::/48",  # AS112-v6, RFC 7535
+        "2001:20::/28",  # ORCHIDv2, RFC 7343
+        "2001:30::/28",  # drone remote identification, RFC 9374
+    )
+)
+_LISTED_ASSIGNMENTS = tuple(
+    block for block in CARRIER_BLOCKS_IPV6 + _PLAIN_BLOCKS_IPV6 if block.subnet_of(_PROTOCOL_ASSIGNMENTS)
+)
+
+SPECIAL_BLOCKS_IPV6 = (
+    CARRIER_BLOCKS_IPV6
+    + _PLAIN_BLOCKS_IPV6
+    + _without(_PROTOCOL_ASSIGNMENTS, _LISTED_ASSIGNMENTS + _REACHABLE_ASSIGNMENTS)
+)
+"""Disjoint."""

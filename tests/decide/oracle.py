@@ -4,6 +4,7 @@ of the vectorised code (only the values of steer.model are shared)."""
 import math
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address
+from itertools import product
 
 from steer.model.policy import Fixed, Geographic, Policy, Preference, SimpleAnswer, Weighted, When
 from steer.model.service import Address, Addresses, Prefix, Service, Target
@@ -181,20 +182,56 @@ def _inside(address: Address, prefixes: tuple[Prefix, ...]) -> bool:
 
 
 def _named(world: World) -> Iterator[Prefix]:
-    def of(when: When | None) -> Iterator[Prefix]:
+    """Prefixes of every rule that some source can bring into play, and of catchments."""
+
+    def of(when: When | None, source: Address, ecs: bool) -> Iterator[Prefix]:
         if when is not None:
             yield from when.prefixes or ()
-            yield from of(when.negated)
+            if _source_says(when.negated, source, ecs) == "perhaps":
+                yield from of(when.negated, source, ecs)
 
     deployment = world.deployment
-    for zone in deployment.zones:
-        for policy in zone.policies.values():
+    for policy in (policy for zone in deployment.zones for policy in zone.policies.values()):
+        for source, ecs in product(_sources(policy), (False, True)):
             for rule in policy.rules:
-                yield from of(rule.when)
-                if rule.when is None:
+                says = _source_says(rule.when, source, ecs) if rule.when else "always"
+                if says == "perhaps":
+                    yield from of(rule.when, source, ecs)
+                elif says == "always":
                     break
     for service in deployment.services.values():
         yield from (prefix for prefix, _ in service.catchment)
+
+
+def _source_says(when: When | None, source: Address, ecs: bool) -> str:
+    """Whether this source alone makes conditions hold (`always`) or fail (`never`), or neither (`perhaps`)."""
+    if when is None:
+        return "never"
+    if when.resolvers is not None and not _inside(source, when.resolvers):
+        return "never"
+    if when.ecs is not None and when.ecs != ecs:
+        return "never"
+    negated = _source_says(when.negated, source, ecs)
+    if negated == "always":
+        return "never"
+    asks = (when.prefixes, when.countries, when.continents, when.subdivisions, when.asns)
+    return "always" if all(each is None for each in asks) and negated == "never" else "perhaps"
+
+
+def _sources(policy: Policy) -> Iterator[Address]:
+    """A source on either side of every edge of the policy's resolver prefixes."""
+
+    def of(when: When | None) -> Iterator[Prefix]:
+        if when is not None:
+            yield from when.resolvers or ()
+            yield from of(when.negated)
+
+    yield from (IPv4Address(0), IPv6Address(0))
+    for prefix in (prefix for rule in policy.rules for prefix in of(rule.when)):
+        kind = IPv4Address if prefix.version == 4 else IPv6Address
+        yield kind(int(prefix.network_address))
+        if int(prefix.broadcast_address) + 1 < 1 << prefix.max_prefixlen:
+            yield kind(int(prefix.broadcast_address) + 1)
 
 
 def _find(starts: list[int], records: list[int], key: int) -> int:
