@@ -56,6 +56,7 @@ SCHEMA_OF = {"steer.yaml": "steer.json", "pops.yaml": "pops.json", "overrides.ya
 # wrong for a reason that no schema can see: other files, other places of the same file, or arithmetic
 BEYOND_SCHEMAS = re.compile(
     r"""no (?:file|region|policy|experiment|name|service|POP)
+`\.` is a directory, not a file
 stands? (?:twice|in POP)
 is also an address|which the anycast address|has no (?:POP|region)
 bits set beyond|no prefix length from|not an address prefix|longer than /64
