@@ -204,7 +204,7 @@ def _named(world: World) -> Iterator[Prefix]:
 
 
 def _source_says(when: When | None, source: Address, ecs: bool) -> str:
-    """Whether this source alone makes conditions hold (`always`) or fail (`never`), or neither (`perhaps`)."""
+    """Whether this source alone makes conditions hold (`always`), fail (`never`), or neither (`perhaps`)."""
     if when is None:
         return "never"
     if when.resolvers is not None and not _inside(source, when.resolvers):
