@@ -256,9 +256,7 @@ def _check_token(request: web.Request) -> None:
     """Raise unless the request carries the bearer token (RFC 6750 section 2.1)."""
     token = request.app[TOKEN]
     if not token:
-        raise web.HTTPForbidden(
-            text="changes by the API are off: give `api_token_file: FILE` in steer.yaml"
-        )
+        raise web.HTTPForbidden(text="changes by the API are off: give `api_token_file: FILE` in steer.yaml")
     scheme, _, given = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), token.encode()):
         raise web.HTTPUnauthorized(
