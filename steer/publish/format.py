@@ -21,7 +21,7 @@ from steer.model.map import STRIDE_BITS as STRIDE_BITS
 Array = NDArray[Any]
 
 MAGIC = b"STEERSNP"
-VERSION = 1
+VERSION = 2
 ALIGNMENT = 64
 NONE = 0xFFFF_FFFF  # "no such index", wherever an index is optional
 CLASS_BYTES = 4  # a leaf row starts with its class, then one depth byte per partition
@@ -33,6 +33,7 @@ class Part(IntEnum):
     RECORDS = 1
     MAP = 2
     CHOICES = 3
+    SIGNATURES = 4
 
 
 class Section(IntEnum):
@@ -52,6 +53,13 @@ class Section(IntEnum):
     SELECTORS = 11
     ARMS = 12
     BYTES = 13
+    NSEC_CHAIN = 14
+    STEERED_RRSETS = 15
+    TEMPLATES = 16
+    CNAME_HOSTS = 17
+    COOKIE_SECRETS = 18
+    NOTIFY_SOURCES = 19
+    LABELS = 20
     # map
     V4_DIRECT = 32
     V6_DIRECT = 33
@@ -74,6 +82,15 @@ class Section(IntEnum):
     ADDRESSES = 67
     FORCED = 68
     CHOICE_BYTES = 69
+    CONDITION = 70
+    ZONE_STATES = 71
+    # signatures
+    SIGNED = 80
+    STATIC_SIGNATURES = 81
+    SIGNATURE_HASH = 82
+    SIGNED_SETS = 83
+    SIGNATURES = 84
+    SIGNATURE_BYTES = 85
 
 
 HEADER = np.dtype(
@@ -100,10 +117,17 @@ SETTINGS = np.dtype(
         ("flags", "<u4"),
         ("udp_bytes", "<u4"),
         ("slot_count", "<u4"),
+        ("nsid_offset", "<u4"),
+        ("nsid_bytes", "<u4"),
+        ("id_server_offset", "<u4"),
+        ("id_server_bytes", "<u4"),
+        ("version_offset", "<u4"),
+        ("version_bytes", "<u4"),
         ("reserved", "<u4"),
     ]
 )
 SETTINGS_STEERS = 1  # flag: some zone steers something, so ECS is answered (ECS-8)
+SETTINGS_COOKIES = 2  # flag: cookies are answered (DNS-9)
 NAME = np.dtype(
     [
         ("parent", "<u4"),
@@ -120,6 +144,8 @@ NODE = np.dtype(
         ("steered", "<u4"),
         ("rrset_offset", "<u4"),
         ("rrset_count", "<u4"),
+        ("nsec", "<u4"),
+        ("nsec_wildcard", "<u4"),
     ]
 )
 NODE_APEX, NODE_CUT, NODE_CNAME = 1, 2, 4
@@ -146,16 +172,52 @@ RECORD = np.dtype(
         ("suffix_bytes", "<u4"),
     ]
 )
-ZONE = np.dtype([("apex", "<u4"), ("soa", "<u4"), ("negative_ttl_s", "<u4"), ("reserved", "<u4")])
+ZONE = np.dtype(
+    [
+        ("apex", "<u4"),
+        ("soa", "<u4"),
+        ("negative_ttl_s", "<u4"),
+        ("flags", "<u4"),
+        ("nsec_offset", "<u4"),
+        ("nsec_count", "<u4"),
+    ]
+)
+ZONE_SIGNED = 1  # flag: answers to DO carry signatures and proofs
 STEERED = np.dtype(
     [
         ("ttl_s", "<u4"),
         ("flags", "<u4"),
         ("selector", "<u4"),
         ("counter", "<u4"),
+        ("rrset_offset", "<u4"),
+        ("rrset_count", "<u4"),
     ]
 )
-STEERED_A, STEERED_AAAA = 1, 2
+STEERED_A, STEERED_AAAA, STEERED_CNAME, STEERED_EXPLAIN = 1, 2, 4, 8
+STEERED_RRSET = np.dtype(
+    [
+        ("type", "<u2"),
+        ("reserved", "<u2"),
+        ("ttl_s", "<u4"),
+        ("template_offset", "<u4"),
+        ("template_count", "<u4"),
+    ]
+)
+TEMPLATE = np.dtype(
+    [
+        ("flags", "<u4"),
+        ("before_offset", "<u4"),
+        ("before_bytes", "<u4"),
+        ("between_offset", "<u4"),
+        ("between_bytes", "<u4"),
+        ("after_offset", "<u4"),
+        ("after_bytes", "<u4"),
+        ("reserved", "<u4"),
+    ]
+)
+TEMPLATE_HINTS = 1  # flag: ipv4hint stands between `before` and `between`, ipv6hint before `after`
+NOTIFY_SOURCE = np.dtype([("high", "<u8"), ("low", "<u8"), ("zone", "<u4"), ("reserved", "<u4")])
+LABEL = np.dtype([("counter", "<u4"), ("offset", "<u4"), ("bytes", "<u4")])
 SELECTOR = np.dtype(
     [
         ("slot", "<u4"),
@@ -214,9 +276,28 @@ CHOICE = np.dtype(
         ("alternative_count", "<u2"),
         ("unit4_bits", "u1"),
         ("unit6_bits", "u1"),
-        ("reserved", "<u4"),
+        ("cname", "<u4"),
     ]
 )
+CONDITION = np.dtype([("flags", "<u4"), ("reserved", "<u4")])
+CONDITION_STALE = 1  # flag: the POPs' states are old, so steered answers carry extended error 3
+ZONE_SERVING, ZONE_STALE, ZONE_NOT_READY = 0, 1, 2  # values of ZONE_STATES
+SIGNED = np.dtype(
+    [("records_identity", "u1", (16,)), ("rrset_count", "<u4"), ("steered_count", "<u4")]
+)
+SIGNATURE_SPAN = np.dtype([("offset", "<u4"), ("count", "<u4")])
+SIGNED_SET = np.dtype(
+    [
+        ("steered", "<u4"),
+        ("type", "<u2"),
+        ("reserved", "<u2"),
+        ("key_offset", "<u4"),
+        ("key_bytes", "<u4"),
+        ("signature_offset", "<u4"),
+        ("signature_count", "<u4"),
+    ]
+)
+SIGNATURE = np.dtype([("expires_s", "<u4"), ("offset", "<u4"), ("bytes", "<u4"), ("reserved", "<u4")])
 ALTERNATIVE = np.dtype([("weight", "<u4"), ("choice", "<u4"), ("hash_offset", "<u4"), ("hash_bytes", "<u4")])
 ADDRESS_SET = np.dtype([("offset", "<u4"), ("count", "<u4")])
 

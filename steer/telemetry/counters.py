@@ -34,6 +34,14 @@ COUNTERS: Final = (
     "tcp_timeouts",
     "send_errors",
     "receive_errors",
+    "cookies_valid",
+    "cookies_new",
+    "cookies_malformed",
+    "rate_dropped",
+    "rate_slipped",
+    "notifies",
+    "answers_signed",
+    "tcp_evicted",
 )
 LABELLED_COUNT: Final = 65536  # indices 0 to 65535; 0 counts what found no place
 
