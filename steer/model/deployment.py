@@ -1,12 +1,12 @@
 """A whole policy directory, read and proved: everything that `steer serve` needs to know."""
 
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 
 from steer.model.policy import Experiment, Policy, PolicyTest, SteeredName
 from steer.model.records import ZoneData
-from steer.model.service import Service, Target
+from steer.model.service import Prefix, Service, Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,40 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True)
+class CookieSettings:
+    """DNS cookies (RFC 7873, 9018). `secrets`: 16 bytes each, at most 4; the first makes cookies, any
+    verifies; empty: one is drawn at each start."""
+
+    enabled: bool = True
+    secrets: tuple[bytes, ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """Responses per second over UDP to one source prefix without a valid cookie; `per_second` 0: no limit.
+
+    `burst`: responses at once; every `slip`-th limited response goes out truncated (0: none); `exempt`:
+    prefixes that are never limited."""
+
+    per_second: int = 2000
+    burst: int = 4000
+    slip: int = 2
+    ipv4_bits: int = 24
+    ipv6_bits: int = 56
+    exempt: tuple[Prefix, ...] = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What this nameserver says of itself on the wire; '' : nothing. `nsid` (RFC 5001, at most 100 octets)
+    None: the node's id and the hashes of what serves; `id_server` None: the node's id."""
+
+    nsid: str | None = None
+    id_server: str | None = None
+    version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ServerSettings:
     """`threads` 0: one per processor. `user`: whom to become after binding. `udp_bytes` 512..4096."""
 
@@ -42,6 +76,9 @@ class ServerSettings:
     tcp_idle_s: float = 10.0
     tcp_connections: int = 1024
     tcp_per_prefix: int = 64
+    cookies: CookieSettings = CookieSettings()
+    rate_limit: RateLimit = RateLimit()
+    identity: Identity = Identity()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +92,8 @@ class GeodataFiles:
 @dataclass(frozen=True, slots=True)
 class Zone:
     """One zone: what is plain (`data`) and what is steered. `apex` is lower-case text without the last
-    dot."""
+    dot. `explain_name`: relative to the apex, below which the steered names explain themselves in TXT; None:
+    nowhere."""
 
     apex: str
     data: ZoneData
@@ -63,6 +101,7 @@ class Zone:
     policies: dict[str, Policy]
     experiments: dict[str, Experiment]
     tests: tuple[PolicyTest, ...] = ()
+    explain_name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

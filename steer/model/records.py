@@ -9,6 +9,8 @@ Labels = tuple[bytes, ...]
 
 TYPE_A, TYPE_NS, TYPE_CNAME, TYPE_SOA, TYPE_PTR, TYPE_MX = 1, 2, 5, 6, 12, 15
 TYPE_AAAA, TYPE_SRV, TYPE_OPT, TYPE_DS, TYPE_IXFR, TYPE_AXFR, TYPE_ANY = 28, 33, 41, 43, 251, 252, 255
+TYPE_TXT, TYPE_RRSIG, TYPE_NSEC, TYPE_DNSKEY, TYPE_CDS, TYPE_CDNSKEY = 16, 46, 47, 48, 59, 60
+TYPE_SVCB, TYPE_HTTPS = 64, 65
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,9 @@ class SteeredRecord:
     of them nor a CNAME at `owner`, which is no cut and not below one. The first label may be `*`.
 
     `counter`: its labelled counter. `anycast_ipv4` (4 octets each) and `anycast_ipv6` (16 each) are what the
-    additional section gives for it (ECS-14): not empty where `a` and `aaaa` say that the type exists."""
+    additional section gives for it (ECS-14): not empty where `a` and `aaaa` say that the type exists.
+    `cname`: it is a CNAME for every client instead (`a` and `aaaa` false), and has no other data. `explains`:
+    it is answered in TXT alone, with the decision for the asker."""
 
     owner: Labels
     ttl_s: int
@@ -86,3 +90,5 @@ class SteeredRecord:
     counter: int
     anycast_ipv4: tuple[bytes, ...]
     anycast_ipv6: tuple[bytes, ...]
+    cname: bool = False
+    explains: bool = False

@@ -6,12 +6,13 @@ from typing import Literal
 
 Prefix = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
-TargetKind = Literal["anycast", "region", "pop"]
+TargetKind = Literal["anycast", "region", "pop", "cname"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Target:
-    """What can be answered: `anycast` (name empty), `region:NAME` or `pop:NAME`, within one service."""
+    """What can be answered: `anycast` (name empty), `region:NAME` or `pop:NAME`, within one service; or
+    `cname:HOST`, lower case, without the last dot."""
 
     kind: TargetKind
     name: str = ""
