@@ -27,16 +27,30 @@ def nearest_share(port: int, queries: list[bytes], sites: tuple[Site, ...], geog
         if place is None:
             continue
         known += 1
-        answered = by_address.get(_ask(port, query) or "")
+        answered = by_address.get(_address(query, ask(port, query)) or "")
         if answered is not None:
             best_km = min(distance_km(site, *place) for site in sites)
             right += distance_km(answered, *place) <= best_km + TIE_KM
     return right / known if known else 0.0
 
 
+def ask(port: int, query: bytes) -> bytes | None:
+    """The reply of the server on 127.0.0.1:`port` over UDP, or nothing."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.settimeout(TIMEOUT_SECONDS)
+        client.connect(("127.0.0.1", port))
+        client.send(query)
+        try:
+            return client.recv(4096)
+        except TimeoutError:
+            return None
+
+
 def _place(geography: Geography, query: bytes) -> tuple[float, float] | None:
     """Latitude and longitude of the query's ECS prefix, where the database has them."""
-    option = query[_question_end(query) + ECS_HEAD_OCTETS :]
+    start = _question_end(query) + ECS_HEAD_OCTETS
+    (length,) = struct.unpack_from(">H", query, start - 2)
+    option = query[start : start + length]
     (ecs_family,) = struct.unpack_from(">H", option)
     family: Family = 4 if ecs_family == ECS_FAMILY[4] else 6
     key = int.from_bytes(option[4:].ljust(8, b"\0"), "big")
@@ -48,16 +62,10 @@ def _place(geography: Geography, query: bytes) -> tuple[float, float] | None:
     return None if math.isnan(latitude) else (latitude, longitude)
 
 
-def _ask(port: int, query: bytes) -> str | None:
+def _address(query: bytes, reply: bytes | None) -> str | None:
     """The address in the first answer record of the reply, or nothing."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-        client.settimeout(TIMEOUT_SECONDS)
-        client.connect(("127.0.0.1", port))
-        client.send(query)
-        try:
-            reply = client.recv(4096)
-        except TimeoutError:
-            return None
+    if reply is None:
+        return None
     start = _question_end(query)
     if reply[6:8] == b"\0\0" or len(reply) < start + 12 or reply[start] & 0xC0 != 0xC0:
         return None  # no answer, or its owner is not the question's name

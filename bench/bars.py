@@ -9,6 +9,7 @@ from bench.results import Measured
 from bench.tables import interval
 
 ECHO_RATIO = 1.15
+SIGNED_ECHO_RATIO = 1.35  # of an echo whose replies are as long
 MAP_SECONDS, MAP_CHILD_MIB, CACHE_SECONDS = 90.0, 2048.0, 1.0
 TICK_MS = 20.0
 LATENCY_RATIO = 1.2
@@ -59,6 +60,22 @@ def _compare(result: dict[str, Any]) -> Iterator[Bar]:
             yield Bar(what, interval(own), f"< {interval(theirs)}", below, below)
 
 
+def _guarded(result: dict[str, Any]) -> Iterator[Bar]:
+    yield from _against_echo(result, "steer-guarded", "CPU per query with cookies and rate limit", ECHO_RATIO)
+
+
+def _signed(result: dict[str, Any]) -> Iterator[Bar]:
+    what = "CPU per query, signed answer to DO"
+    yield from _against_echo(result, "steer-signed", what, SIGNED_ECHO_RATIO)
+
+
+def _against_echo(result: dict[str, Any], server: str, what: str, limit: float) -> Iterator[Bar]:
+    for row in result["rows"]:
+        if row["server"] == server:
+            for kind, speed in row["speeds"].items():
+                yield _interval_at_most(f"{what}, against the echo ({kind})", speed["echo_ratio"], limit)
+
+
 def _map(result: dict[str, Any]) -> Iterator[Bar]:
     for pops, one in result["pops"].items():
         yield _at_most(f"map at {pops} POPs, s", one["cold_s"], MAP_SECONDS)
@@ -95,6 +112,8 @@ def _interval_at_most(what: str, value: dict[str, float], limit: float) -> Bar:
 
 JUDGES = {
     "compare": _compare,
+    "guarded": _guarded,
+    "signed": _signed,
     "map": _map,
     "swap": _swap,
     "latency": _latency,

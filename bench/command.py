@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.compare import Plan, compare
+from bench.features import measure_guarded, measure_signed
 from bench.geography import city_files, read_geography
 from bench.latency import measure_latency
 from bench.map_build import measure_map
@@ -25,7 +26,7 @@ from bench.world import BENCH, World, read_sites
 from steer.dataplane.engine import EngineMissing
 
 SHORT_SERVERS = ("echo", "steer-native", "steer-reference")
-SHORT_TOPICS = ("compare", "swap", "scaling")
+SHORT_TOPICS = ("compare", "guarded", "signed", "swap", "scaling")
 POP_COUNT, SHORT_POP_COUNT = 300, 30
 SHORT_QUERIES = 20_000
 PORTS_OF_COMPARE = 10
@@ -55,18 +56,15 @@ class Bench:
 
     def compare(self) -> dict[str, Any]:
         """every server under the same queries, in turn"""
-        servers = self.arguments.servers or (SHORT_SERVERS if self.arguments.short else SERVERS)
-        plan = Plan(
-            servers=("echo", *(name for name in servers if name != "echo")),
-            city=tuple(self.arguments.city),
-            asn=tuple(self.arguments.asn),
-            rounds=self.rounds,
-            seconds=self.seconds,
-            sites=self.arguments.sites,
-            first_port=self.arguments.first_port,
-            mix=self.mix,
-        )
-        return compare(plan)
+        return compare(self._plan())
+
+    def guarded(self) -> dict[str, Any]:
+        """cookies and rate limit, against an echo of the same packets"""
+        return measure_guarded(self._plan())
+
+    def signed(self) -> dict[str, Any]:
+        """signed answers to DO, against an echo that replies as much"""
+        return measure_signed(self._plan())
 
     def map(self) -> dict[str, Any]:
         """the map of ten policies at 30 and 300 POPs: time and memory"""
@@ -92,6 +90,19 @@ class Bench:
         """two threads against one, without sockets"""
         return measure_scaling(self._deployed(), self._queries(), self.rounds)
 
+    def _plan(self) -> Plan:
+        servers = self.arguments.servers or (SHORT_SERVERS if self.arguments.short else SERVERS)
+        return Plan(
+            servers=("echo", *(name for name in servers if name != "echo")),
+            city=tuple(self.arguments.city),
+            asn=tuple(self.arguments.asn),
+            rounds=self.rounds,
+            seconds=self.seconds,
+            sites=self.arguments.sites,
+            first_port=self.arguments.first_port,
+            mix=self.mix,
+        )
+
     def _deployed(self) -> Deployed:
         """Ten policies at 300 POPs; the map comes from the cache where `map` ran before."""
         sites = read_sites(self.pop_count)
@@ -108,7 +119,7 @@ class Bench:
 
 TOPICS = {
     topic: getattr(Bench, topic).__doc__
-    for topic in ("compare", "map", "swap", "latency", "memory", "scaling")
+    for topic in ("compare", "guarded", "signed", "map", "swap", "latency", "memory", "scaling")
 }
 
 

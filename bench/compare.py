@@ -19,7 +19,7 @@ from bench.load import Load, build_client, run_client, run_dnsperf
 from bench.packets import DEFAULT_MIX, Mix, read_queries, write_queries
 from bench.progress import say
 from bench.ratios import Interval, median_interval, ratio_interval
-from bench.servers import SERVERS
+from bench.servers import SERVERS, VARIANTS
 from bench.servers.server import Server
 from bench.world import World, read_sites
 
@@ -32,7 +32,8 @@ Generator = Callable[[int, float], Load]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to run. `first_port`: of as many as there are servers."""
+    """What to run. `first_port`: of as many as there are servers; `reply_octets`: of the echo's replies,
+    0: as long as its queries are."""
 
     servers: tuple[str, ...]
     city: tuple[Path, ...]
@@ -42,6 +43,7 @@ class Plan:
     sites: int = 8
     first_port: int = 20100
     mix: Mix = DEFAULT_MIX
+    reply_octets: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,7 @@ class Started:
 
 
 Daemons = dict[str, Started]
+KNOWN = {**SERVERS, **VARIANTS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +117,7 @@ def compare(plan: Plan) -> dict[str, Any]:
         nearest = {
             name: nearest_share(started.daemon.port, checked, sites, geography)
             for name, started in daemons.items()
-            if SERVERS[name].answers_dns
+            if KNOWN[name].answers_dns
         }
         rows = [_row(name, started, samples, nearest.get(name)) for name, started in daemons.items()]
     return {
@@ -132,11 +135,12 @@ def _start_all(plan: Plan, nested: Path, scratch: Path, stack: ExitStack) -> tup
     daemons: Daemons = {}
     skipped: dict[str, str] = {}
     for offset, name in enumerate(plan.servers):
-        reason = SERVERS[name].missing()
+        reason = KNOWN[name].missing()
         if reason is None:
-            world = World(plan.city, plan.asn, nested, read_sites(plan.sites), plan.first_port + offset)
+            sites, port = read_sites(plan.sites), plan.first_port + offset
+            world = World(plan.city, plan.asn, nested, sites, port, plan.reply_octets)
             try:
-                daemons[name] = stack.enter_context(_started(SERVERS[name], scratch / name, world, plan))
+                daemons[name] = stack.enter_context(_started(KNOWN[name], scratch / name, world))
                 say(f"{name}: first answer after {daemons[name].start_s:.2f} s")
             except ServerDied as died:
                 reason = str(died)
@@ -147,7 +151,7 @@ def _start_all(plan: Plan, nested: Path, scratch: Path, stack: ExitStack) -> tup
 
 
 @contextmanager
-def _started(server: Server, directory: Path, world: World, plan: Plan) -> Iterator[Started]:
+def _started(server: Server, directory: Path, world: World) -> Iterator[Started]:
     """Start it, end it, and start it again for good."""
     directory.mkdir()
     command = server.configure(directory, world)
@@ -206,7 +210,7 @@ def _row(name: str, started: Started, samples: Samples, nearest: float | None) -
     rss_mib, pss_mib = started.daemon.memory_mib()
     return Row(
         server=name,
-        note=SERVERS[name].note,
+        note=KNOWN[name].note,
         speeds={kind: _speed(samples[name, kind], samples["echo", kind]) for kind in kinds},
         rss_mib=rss_mib,
         pss_mib=pss_mib,

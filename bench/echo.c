@@ -1,8 +1,9 @@
 /* The limit on loopback: a bare recvmmsg/sendmmsg echo of UDP packets on 127.0.0.1, one thread.
  *
- * usage: echo PORT
+ * usage: echo PORT [OCTETS]
  * Each packet goes back as it came, but with the QR bit set, so that a load generator counts it
- * as a reply. No parsing, no lookup: what a nameserver costs above this is its own work. */
+ * as a reply; with OCTETS, cut or padded to that size, as a nameserver's replies would be. No parsing,
+ * no lookup: what a nameserver costs above this is its own work. */
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,9 +43,10 @@ static void reset_batch(void) {
 }
 
 int main(int count, char **words) {
-    int port = count == 2 ? atoi(words[1]) : 0;
-    if (port < 1 || port > 65535) {
-        fprintf(stderr, "usage: echo PORT\n");
+    int port = count == 2 || count == 3 ? atoi(words[1]) : 0;
+    int octets = count == 3 ? atoi(words[2]) : 0;
+    if (port < 1 || port > 65535 || octets < 0 || octets > PACKET_OCTETS) {
+        fprintf(stderr, "usage: echo PORT [OCTETS]\n");
         return 2;
     }
     int descriptor = open_socket(port);
@@ -54,7 +56,7 @@ int main(int count, char **words) {
         if (received < 0) continue; /* an ICMP error of an earlier reply, or a signal */
         for (int i = 0; i < received; i++) {
             if (messages[i].msg_len >= DNS_HEADER_OCTETS) packets[i][2] |= 0x80;
-            vectors[i].iov_len = messages[i].msg_len;
+            vectors[i].iov_len = octets ? (unsigned)octets : messages[i].msg_len;
         }
         for (int sent = 0; sent < received;) {
             int step = sendmmsg(descriptor, messages + sent, (unsigned)(received - sent), 0);

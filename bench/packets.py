@@ -23,18 +23,23 @@ NOT_CLIENTS = {
     6: ((0, 0x2000), (0x2002, 0x2003), (0x4000, 0x10000)),
 }  # IANA registries
 TOP_BITS = {4: 8, 6: 16}  # of the bounds above
-ECS_OPTION, OPT_TYPE, EDNS_OCTETS = 8, 41, 1232
+ECS_OPTION, COOKIE_OPTION, OPT_TYPE, EDNS_OCTETS = 8, 10, 41, 1232
+EDNS_DO = 0x8000
+CLIENT_COOKIE_OCTETS = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Mix:
-    """What the queries are like. `v6_share`: of clients, 0..1; `aaaa_share`: of questions, 0..1."""
+    """What the queries are like. `v6_share`: of clients, 0..1; `aaaa_share`: of questions, 0..1; `cookies`:
+    each brings a client cookie (RFC 7873); `dnssec`: each has DO set (RFC 3225)."""
 
     name: str = "www.cdn.example"
     queries: int = 400_000
     v6_share: float = 0.3
     aaaa_share: float = 0.25
     seed: int = 1
+    cookies: bool = False
+    dnssec: bool = False
 
 
 DEFAULT_MIX = Mix()
@@ -51,9 +56,12 @@ def write_queries(path: Path, geography: Geography, mix: Mix) -> None:
         options += [encode_ecs(family, unit) for unit in units.tolist()]
     types = np.where(random.random(mix.queries) < mix.aaaa_share, TYPE_AAAA, TYPE_A).tolist()
     identifiers = random.integers(0, 1 << 16, mix.queries).tolist()
+    if mix.cookies:
+        options = [option + encode_cookie(random.bytes(CLIENT_COOKIE_OCTETS)) for option in options]
+    flags = EDNS_DO if mix.dnssec else 0
     with path.open("wb") as file:
         for row in random.permutation(mix.queries).tolist():
-            message = encode_query(mix.name, types[row], identifiers[row], options[row])
+            message = encode_query(mix.name, types[row], identifiers[row], options[row], flags)
             file.write(struct.pack(">H", len(message)) + message)
 
 
@@ -74,12 +82,15 @@ def draw_units(
     return units << spare_bits
 
 
-def encode_query(name: str, query_type: int, identifier: int, option: bytes = b"") -> bytes:
-    """One question with EDNS and the option; no recursion wanted."""
+def encode_query(
+    name: str, query_type: int, identifier: int, options: bytes = b"", edns_flags: int = 0
+) -> bytes:
+    """One question with EDNS, its flags and its options; no recursion wanted."""
     labels = b"".join(bytes([len(label)]) + label.encode() for label in name.split("."))
     header = struct.pack(">HHHHHH", identifier, 0, 1, 0, 0, 1)
     question = labels + b"\0" + struct.pack(">HH", query_type, 1)
-    return header + question + b"\0" + struct.pack(">HHIH", OPT_TYPE, EDNS_OCTETS, 0, len(option)) + option
+    opt = struct.pack(">HHIH", OPT_TYPE, EDNS_OCTETS, edns_flags, len(options)) + options
+    return header + question + b"\0" + opt
 
 
 def read_queries(path: Path) -> list[bytes]:
@@ -97,6 +108,11 @@ def encode_ecs(family: Family, unit: int) -> bytes:
     source_bits = UNIT_BITS[family]
     address = struct.pack(">Q", unit)[: source_bits // 8]
     return struct.pack(">HHHBB", ECS_OPTION, 4 + len(address), ECS_FAMILY[family], source_bits, 0) + address
+
+
+def encode_cookie(client_cookie: bytes) -> bytes:
+    """The option of a client that knows no server cookie yet."""
+    return struct.pack(">HH", COOKIE_OPTION, len(client_cookie)) + client_cookie
 
 
 def main() -> None:

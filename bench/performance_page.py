@@ -79,10 +79,40 @@ def _compare(result: dict[str, Any]) -> Iterator[str]:
         "each country."
     )
     yield footprint_table(result["rows"])
+    yield from _skipped(result)
+
+
+def _skipped(result: dict[str, Any]) -> Iterator[str]:
     if result["skipped"]:
         yield "Not measured: " + "; ".join(
             f"{name} ({why.splitlines()[0]})" for name, why in result["skipped"].items()
         )
+
+
+def _guarded(result: dict[str, Any]) -> Iterator[str]:
+    yield "## Cookies and rate limit"
+    yield (
+        "The same queries, each with a client cookie (RFC 7873); `steer-guarded` puts every one to the rate\n"
+        "limit, which is above the offered rate. `steer-native` answers the cookies; loopback is exempt."
+    )
+    yield from _speeds(result)
+
+
+def _signed(result: dict[str, Any]) -> Iterator[str]:
+    yield "## Signed answers"
+    yield (
+        f"Every query has DO set. The echo's replies are {result['reply_octets']} octets long, as those of\n"
+        "the signed zone are in the mean."
+    )
+    yield from _speeds(result)
+
+
+def _speeds(result: dict[str, Any]) -> Iterator[str]:
+    for kind in (DNSPERF, SATURATED):
+        if any(kind in row["speeds"] for row in result["rows"]):
+            yield f"### {kind.capitalize()}"
+            yield speed_table(result["rows"], kind)
+    yield from _skipped(result)
 
 
 def _map(result: dict[str, Any]) -> Iterator[str]:
@@ -162,6 +192,8 @@ def _scaling(result: dict[str, Any]) -> Iterator[str]:
 
 SECTIONS = {
     "compare": _compare,
+    "guarded": _guarded,
+    "signed": _signed,
     "map": _map,
     "swap": _swap,
     "latency": _latency,

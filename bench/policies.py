@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from bench.world import ANYCAST_IPV4, ANYCAST_IPV6, TTL_SECONDS, ZONE, Site, World, zone_text
@@ -14,10 +15,19 @@ ACCESS_NETWORKS = [701, 1257, 2516, 2914, 3215, 3269, 3320, 3352, 4134, 4713, 47
 CLOUD_NETWORKS = [396982, 8075, 14618, 16509, 20940]
 
 
-def write_directory(directory: Path, world: World, policies: Mapping[str, Policy], state: Path) -> None:
+def write_directory(
+    directory: Path,
+    world: World,
+    policies: Mapping[str, Policy],
+    state: Path,
+    *,
+    server_keys: Mapping[str, Any] = MappingProxyType({}),
+    zone_keys: Mapping[str, Any] = MappingProxyType({}),
+) -> None:
     """One deployment: a name for each policy, one thread, the POPs without status URLs (so always up).
 
-    `state`: where steer keeps maps. JSON is YAML, so one writer will do.
+    `state`: where steer keeps maps. `server_keys`, `zone_keys`: more of `steer.yaml` and of the zone's file.
+    JSON is YAML, so one writer will do.
     """
     steer: dict[str, Any] = {
         "node": {"id": "bench"},
@@ -26,6 +36,7 @@ def write_directory(directory: Path, world: World, policies: Mapping[str, Policy
         "state_directory": str(state),
         "pops": "pops.yaml",
         "zones": [f"{ZONE}.yaml"],
+        **server_keys,
     }
     geodata = {
         kind: [str(file.resolve()) for file in files]
@@ -39,6 +50,7 @@ def write_directory(directory: Path, world: World, policies: Mapping[str, Policy
         "zonefile": f"{ZONE}.zone",
         "names": {name: {"policy": name, "ttl": f"{TTL_SECONDS}s"} for name in policies},
         "policies": policies,
+        **zone_keys,
     }
     state.mkdir(parents=True, exist_ok=True)
     (directory / "steer.yaml").write_text(json.dumps(steer, indent=1))

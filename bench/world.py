@@ -31,13 +31,15 @@ class Site:
 @dataclass(frozen=True, slots=True)
 class World:
     """What a server is configured from. `city`, `asn`: geodata files as given, none for the packaged default;
-    `nested_city`: the same places as one GeoIP2 City file; `port`: on 127.0.0.1."""
+    `nested_city`: the same places as one GeoIP2 City file; `port`: on 127.0.0.1; `reply_octets`: of the
+    echo's replies, 0: as long as the queries."""
 
     city: tuple[Path, ...]
     asn: tuple[Path, ...]
     nested_city: Path
     sites: tuple[Site, ...]
     port: int
+    reply_octets: int = 0
 
 
 def read_sites(count: int) -> tuple[Site, ...]:

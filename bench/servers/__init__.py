@@ -8,3 +8,6 @@ SERVERS: dict[str, Server] = {
     for server in (echo.ECHO, steer.NATIVE, steer.REFERENCE, gdnsd.GDNSD, knot.KNOT, pdns.PDNS)
 }
 """By name, in the order in which tables show them."""
+
+VARIANTS: dict[str, Server] = {server.name: server for server in (steer.GUARDED, steer.SIGNED)}
+"""steer, set up as no peer is compared with it."""

@@ -17,7 +17,7 @@ def _configure(directory: Path, world: World) -> list[str]:
     source = BENCH / "echo.c"
     command = ["gcc", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-o", str(program), str(source)]
     subprocess.run(command, check=True, timeout=60)
-    return [str(program), str(world.port)]
+    return [str(program), str(world.port), str(world.reply_octets)]
 
 
 ECHO = Server("echo", "recvmmsg, sendmmsg, nothing else", _missing, _configure, answers_dns=False)
