@@ -13,6 +13,7 @@ import dns.rdatatype
 
 from steer.control.assemble import ChoiceMaker, assemble_records
 from steer.dataplane import reference
+from steer.dataplane.engine import EngineMissing, load_engine
 from steer.dataplane.reference_counters import Counters
 from steer.model.deployment import Overrides
 from steer.model.service import Address, Prefix
@@ -70,11 +71,12 @@ def reference_ask(parts: Parts) -> Ask:
 def native_ask(parts: Parts) -> Ask | None:
     """The native engine over these parts; None where it is not built, unless STEER_REQUIRE_NATIVE=1."""
     try:
-        native = importlib.import_module("steer.dataplane._native")
-    except ImportError:
+        load_engine(require_native=True, environment={})
+    except EngineMissing:
         if os.environ.get("STEER_REQUIRE_NATIVE") == "1":
             raise
         return None
+    native = importlib.import_module("steer.dataplane._native")
     snapshot = native.Snapshot(
         native.Records(parts.records), native.Map.from_bytes(parts.map), native.Choices(parts.choices)
     )

@@ -76,16 +76,18 @@ class EngineClass(Protocol):
 class EngineForm:
     """One form of the engine. `why`: one sentence for the operator.
 
-    `Records` and `Choices` take a part's bytes; `Map` the path of its file, which is mapped into memory and
-    must not be written to again; `Snapshot` takes the three parts, of the same form. All of them prove what
-    they are given and raise ValueError where it is bad."""
+    `Records`, `Choices` and `Signatures` take a part's bytes; `Map` the path of its file, which is mapped
+    into memory and must not be written to again; `Snapshot` takes records, map, choices and, where a zone is
+    signed and only there, signatures, all of the same form. All of them prove what they are given and raise
+    ValueError where it is bad."""
 
     name: Literal["native", "reference"]
     why: str
     Records: Callable[[bytes], Part]
     Map: Callable[[str], Part]
     Choices: Callable[[bytes], Part]
-    Snapshot: Callable[[Any, Any, Any], Snapshot]
+    Signatures: Callable[[bytes], Part]
+    Snapshot: Callable[..., Snapshot]
     Engine: EngineClass
 
 
@@ -133,6 +135,7 @@ def native_form(module: Any) -> EngineForm:
         module.Records,
         lambda path: module.Map.open(path, True),
         module.Choices,
+        module.Signatures,
         module.Snapshot,
         NativeEngine,
     )
@@ -146,6 +149,7 @@ def reference_form(why: str = "the reference engine runs") -> EngineForm:
         reference_server.Records,
         reference_server.Map,
         reference_server.Choices,
+        reference_server.Signatures,
         reference_server.Snapshot,
         reference_server.Engine,
     )

@@ -17,7 +17,8 @@ from steer.dataplane.reference_message import (
     read_header,
     reply_header,
 )
-from steer.dataplane.reference_records import Node, Rdata, ReferenceRecords, RRset, Steered, Zone
+from steer.dataplane.reference_records import ReferenceRecords
+from steer.dataplane.reference_rows import Node, Rdata, RRset
 from steer.dataplane.reference_wire import (
     HEADER_BYTES,
     OPTION_ECS,
@@ -255,7 +256,7 @@ class _Search:
             self._found.answer.append(Entry(owner, TYPE_HINFO, HINFO_TTL_S, rdata))  # RFC 8482
             return
         if node.steered != fmt.NONE and self._qtype in (TYPE_A, TYPE_AAAA):
-            steered = Steered(*self._records.steered[node.steered].item())
+            steered = self._records.steered_name(node.steered)
             flag = fmt.STEERED_A if self._qtype == TYPE_A else fmt.STEERED_AAAA
             if steered.flags & flag:
                 self._add_steered(place, node.steered, steered.ttl_s, owner)
@@ -283,7 +284,7 @@ class _Search:
 
     def _add_soa(self, zone_index: int) -> None:
         """Step 13: the SOA with the negative TTL (RFC 2308 section 3)."""
-        zone = Zone(*self._records.zones[zone_index].item())
+        zone = self._records.zone(zone_index)
         soa = self._entry(self._records.rrset(zone.soa), zone.apex)
         self._found.authority.append(Entry(soa.owner, soa.rtype, zone.negative_ttl_s, soa.rdata))
 

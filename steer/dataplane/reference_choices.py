@@ -11,14 +11,9 @@ import numpy as np
 
 from steer.dataplane.reference_counters import Counters
 from steer.dataplane.reference_map import Reading, ReferenceMap, read_prefix, read_source
-from steer.dataplane.reference_records import (
-    ReferenceRecords,
-    Selector,
-    Steered,
-    require,
-    require_indices,
-    require_ranges,
-)
+from steer.dataplane.reference_records import ReferenceRecords
+from steer.dataplane.reference_rows import Selector, require, require_indices, require_ranges
+from steer.dataplane.reference_signatures import ReferenceSignatures
 from steer.dataplane.reference_wire import FAMILY_IPV4, Ecs
 from steer.model.hashing import rendezvous_cost, rendezvous_winner, siphash24
 from steer.model.records import TYPE_A
@@ -42,7 +37,7 @@ class Choice(NamedTuple):
     alternative_count: int
     unit4_bits: int
     unit6_bits: int
-    reserved: int
+    cname: int
 
     def set_of(self, qtype: int) -> int:
         """The set for A or AAAA, or NONE."""
@@ -70,6 +65,10 @@ class ReferenceChoices:
         self.addresses = part.array(Section.ADDRESSES, fmt.BYTE).tobytes()
         self.forced = part.array(Section.FORCED, fmt.U32)
         self.bytes = part.array(Section.CHOICE_BYTES, fmt.BYTE).tobytes()
+        condition = part.array(Section.CONDITION, fmt.CONDITION)
+        require(len(condition) == 1, "CONDITION has one row")
+        self.is_stale = bool(condition[0]["flags"] & fmt.CONDITION_STALE)
+        self.zone_states = part.array(Section.ZONE_STATES, fmt.U32)
         _prove(self)
 
     def choice(self, index: int) -> Choice:
@@ -94,16 +93,37 @@ class ReferenceChoices:
 
 
 class ReferenceSnapshot:
-    """The one immutable value from which the reference engine answers. BadPart if the parts do not fit."""
+    """The one immutable value from which the reference engine answers. BadPart if the parts do not fit.
 
-    def __init__(self, records: ReferenceRecords, map_part: ReferenceMap, choices: ReferenceChoices) -> None:
-        self.records, self.map, self.choices = records, map_part, choices
+    `signatures`: due where a zone is signed, and only there."""
+
+    def __init__(
+        self,
+        records: ReferenceRecords,
+        map_part: ReferenceMap,
+        choices: ReferenceChoices,
+        signatures: ReferenceSignatures | None = None,
+    ) -> None:
+        self.records, self.map, self.choices, self.signatures = records, map_part, choices, signatures
         require(len(choices.choices) >= map_part.plan_count, "every plan has a choice")
         require(
             len(choices.forced) == len(records.steered), "every steered name has its forced choice or NONE"
         )
+        require(len(choices.zone_states) == len(records.zones), "every zone has its state")
+        require_indices(
+            choices.choices["cname"], len(records.cname_hosts), "a choice's CNAME_HOSTS", optional=True
+        )
         for slots in (records.selectors["slot"][records.selectors["arm_count"] == 0], records.arms["slot"]):
             require_indices(slots, map_part.slot_count, "slot")
+        is_signed = bool(np.any(records.zones["flags"] & np.uint32(fmt.ZONE_SIGNED)))
+        require(is_signed == (signatures is not None), "signatures come with signed zones alone")
+        if signatures is not None:
+            require(
+                signatures.records_identity == records.identity
+                and signatures.rrset_count == len(records.rrsets)
+                and signatures.steered_count == len(records.steered),
+                "the signatures are of these records",
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +160,7 @@ def choose(
     snapshot: ReferenceSnapshot, index: int, qtype: int, source: bytes, ecs: Ecs | None, counters: Counters
 ) -> Chosen:
     """The addresses of steered name `index` for this client. `source`: 4 or 16 octets, never v4-mapped."""
-    choices, steered = snapshot.choices, Steered(*snapshot.records.steered[index].item())
+    choices, steered = snapshot.choices, snapshot.records.steered_name(index)
     counters.count_label(steered.counter)
     forced = int(choices.forced[index])
     if forced != fmt.NONE:
@@ -255,3 +275,4 @@ def _prove(part: ReferenceChoices) -> None:
     require_indices(alternatives["choice"], len(choices), "an alternative's choice")
     require_ranges(alternatives["hash_offset"], alternatives["hash_bytes"], len(part.bytes), "a hash prefix")
     require_indices(part.forced, len(choices), "FORCED", optional=True)
+    require(part.zone_states <= fmt.ZONE_NOT_READY, "a zone's state is one of three")

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from steer.dataplane.reference_records import require, require_indices
+from steer.dataplane.reference_rows import require, require_indices
 from steer.publish import format as fmt
 from steer.publish.format import Part, Section
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from dnslib import EDNS0, RD, RR, DNSBuffer, DNSHeader, DNSLabel, EDNSOption
 
-from steer.dataplane.reference_records import Rdata, ReferenceRecords
+from steer.dataplane.reference_records import ReferenceRecords
+from steer.dataplane.reference_rows import Rdata
 from steer.dataplane.reference_wire import HEADER_BYTES, OPTION_ECS, Ecs, Opt, Question
 
 CLASS_IN = 1

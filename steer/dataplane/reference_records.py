@@ -3,83 +3,25 @@
 In: the part's bytes (docs/snapshot_format.md, "Records"). No packet, socket or clock."""
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from steer.model.records import TYPE_A, TYPE_AAAA, TYPE_CNAME, TYPE_NS, TYPE_SOA
+from steer.dataplane.reference_records_proof import prove_records
+from steer.dataplane.reference_rows import (
+    Node,
+    Rdata,
+    RRset,
+    Steered,
+    SteeredRRset,
+    Template,
+    Zone,
+    fnv_home,
+    require,
+)
 from steer.publish import format as fmt
-from steer.publish.format import BadPart, Part, Section
-from steer.telemetry.counters import LABELLED_COUNT
+from steer.publish.format import Part, Section
 
-NAME_BYTES_MAX = 255
-RDATA_BYTES_MAX = 65535
-TTL_MAX_S = (1 << 31) - 1
-_FNV_OFFSET, _FNV_PRIME = 0xCBF2_9CE4_8422_2325, 0x0000_0100_0000_01B3
-
-
-class Node(NamedTuple):
-    """A row of NODES: what exists at a name of a zone."""
-
-    zone: int
-    flags: int
-    wildcard: int
-    steered: int
-    rrset_offset: int
-    rrset_count: int
-
-
-class RRset(NamedTuple):
-    """A row of RRSETS."""
-
-    name: int
-    type: int
-    flags: int
-    ttl_s: int
-    record_offset: int
-    record_count: int
-    additional_offset: int
-    additional_count: int
-
-
-class Zone(NamedTuple):
-    """A row of ZONES."""
-
-    apex: int
-    soa: int
-    negative_ttl_s: int
-    reserved: int
-
-
-class Steered(NamedTuple):
-    """A row of STEERED."""
-
-    ttl_s: int
-    flags: int
-    selector: int
-    counter: int
-
-
-class Selector(NamedTuple):
-    """A row of SELECTORS."""
-
-    slot: int
-    arm_offset: int
-    arm_count: int
-    hash_offset: int
-    hash_bytes: int
-    unit4_bits: int
-    unit6_bits: int
-    reserved: int
-
-
-class Rdata(NamedTuple):
-    """One record's RDATA: octets, ids of compressible names, octets."""
-
-    prefix: bytes
-    names: tuple[int, ...]
-    suffix: bytes
+COOKIE_SECRET = np.dtype("V16")
 
 
 class ReferenceRecords:
@@ -92,6 +34,7 @@ class ReferenceRecords:
         require(len(settings) == 1, "SETTINGS has one row")
         self.deployment_key = settings[0]["deployment_key"].tobytes()
         self.steers = bool(settings[0]["flags"] & fmt.SETTINGS_STEERS)
+        self.cookies = bool(settings[0]["flags"] & fmt.SETTINGS_COOKIES)
         self.udp_bytes, self.slot_count = int(settings[0]["udp_bytes"]), int(settings[0]["slot_count"])
         self.names = part.array(Section.NAMES, fmt.NAME)
         self.name_hash = part.array(Section.NAME_HASH, fmt.U32)
@@ -104,8 +47,25 @@ class ReferenceRecords:
         self.steered = part.array(Section.STEERED, fmt.STEERED)
         self.selectors = part.array(Section.SELECTORS, fmt.SELECTOR)
         self.arms = part.array(Section.ARMS, fmt.ARM)
+        self.nsec_chain = part.array(Section.NSEC_CHAIN, fmt.U32)
+        self.steered_rrsets = part.array(Section.STEERED_RRSETS, fmt.STEERED_RRSET)
+        self.templates = part.array(Section.TEMPLATES, fmt.TEMPLATE)
+        self.cname_hosts = part.array(Section.CNAME_HOSTS, fmt.U32)
+        self.cookie_secrets = [
+            secret.tobytes() for secret in part.array(Section.COOKIE_SECRETS, COOKIE_SECRET)
+        ]
+        self.notify_sources = part.array(Section.NOTIFY_SOURCES, fmt.NOTIFY_SOURCE)
+        self.labels = part.array(Section.LABELS, fmt.LABEL)
         self.bytes = part.array(Section.BYTES, fmt.BYTE).tobytes()
-        _prove(self)
+        texts = [
+            [int(settings[0][f"{text}_{field}"]) for field in ("offset", "bytes")]
+            for text in ("nsid", "id_server", "version")
+        ]
+        require(all(sum(text) <= len(self.bytes) for text in texts), "texts stand in BYTES")
+        self.nsid, self.id_server, self.version = (
+            self.bytes[offset : offset + size] for offset, size in texts
+        )
+        prove_records(self)
 
     def path(self, labels: tuple[bytes, ...]) -> list[int]:
         """Ids of the names from the root towards `labels`, as far as they are known; without case."""
@@ -120,7 +80,7 @@ class ReferenceRecords:
     def child(self, parent: int, label: bytes) -> int | None:
         """The id of the child of `parent` with this lower-case label."""
         mask = len(self.name_hash) - 1
-        slot = _name_hash(parent, label) & mask
+        slot = fnv_home(parent.to_bytes(4, "little") + bytes((len(label),)) + label) & mask
         while (name := int(self.name_hash[slot])) != fmt.NONE:
             if int(self.names[name]["parent"]) == parent and self.label(name) == label:
                 return name
@@ -138,6 +98,41 @@ class ReferenceRecords:
         """The leftmost label of a name, without its length octet."""
         offset = int(self.names[name]["label_offset"])
         return self.bytes[offset + 1 : offset + 1 + self.bytes[offset]]
+
+    def labels_of(self, name: int) -> tuple[bytes, ...]:
+        """The labels of a name, leftmost first, without the root."""
+        return tuple(self.label(each) for each in reversed(self.ancestry(name)[1:]))
+
+    def zone(self, index: int) -> Zone:
+        """A zone by index."""
+        return Zone(*self.zones[index].item())
+
+    def steered_name(self, index: int) -> Steered:
+        """A steered name by index."""
+        return Steered(*self.steered[index].item())
+
+    def steered_rrset(self, steered: Steered, rtype: int) -> SteeredRRset | None:
+        """A steered name's further rrset of this type, if any."""
+        rows = self.steered_rrsets[steered.rrset_offset : steered.rrset_offset + steered.rrset_count]
+        return next((SteeredRRset(*row.item()) for row in rows if row["type"] == rtype), None)
+
+    def templates_of(self, rrset: SteeredRRset) -> list[Template]:
+        """The records of a steered name's further rrset, in order."""
+        start = rrset.template_offset
+        return [Template(*row.item()) for row in self.templates[start : start + rrset.template_count]]
+
+    def text_of(self, counter: int) -> bytes | None:
+        """What a labelled counter counts (a rule, a target, an arm); None where nothing is said of it."""
+        found = self.labels[self.labels["counter"] == counter]
+        if not len(found):
+            return None
+        _, offset, size = found[0].item()
+        return self.bytes[offset : offset + size]
+
+    def may_notify(self, source: bytes, zone: int) -> bool:
+        """Whether an address (4 or 16 octets) may send NOTIFY for a zone."""
+        value = int.from_bytes(source.rjust(6, b"\xff") if len(source) == 4 else source, "big")
+        return (value >> 64, value & (1 << 64) - 1, zone, 0) in self.notify_sources.tolist()
 
     def node(self, index: int) -> Node | None:
         """A node; None for index NONE."""
@@ -169,133 +164,3 @@ class ReferenceRecords:
         """The ids of the address rrsets that go with an rrset."""
         start = rrset.additional_offset
         return [int(index) for index in self.additional[start : start + rrset.additional_count]]
-
-
-def require(condition: Any, what: str) -> None:
-    """Raise BadPart unless `condition` holds (everywhere, if it is an array)."""
-    if not np.all(condition):
-        raise BadPart(f"not so: {what}")
-
-
-def require_ranges(offset: NDArray[Any], count: NDArray[Any], size: int, what: str) -> None:
-    """Raise BadPart unless every offset + count lies within `size`."""
-    require(offset.astype(np.uint64) + count.astype(np.uint64) <= size, f"{what} inside its section")
-
-
-def require_indices(values: NDArray[Any], size: int, what: str, *, optional: bool = False) -> None:
-    """Raise BadPart unless every value is below `size` (or NONE, if `optional`)."""
-    require((values < size) | ((values == fmt.NONE) & optional), f"{what} inside its section")
-
-
-def _prove(part: ReferenceRecords) -> None:
-    require(512 <= part.udp_bytes <= 4096, "512 <= udp_bytes <= 4096")
-    _prove_names(part)
-    _prove_nodes(part)
-    _prove_rrsets(part)
-    _prove_steered(part)
-
-
-def _prove_names(part: ReferenceRecords) -> None:
-    names, parents = part.names, part.names["parent"]
-    require(len(names) > 0 and parents[0] == 0, "name 0 is the root")
-    require(parents[1:] < np.arange(1, len(names)), "a name's parent stands before it")
-    require_indices(names["label_offset"], len(part.bytes), "label_offset")
-    require_indices(names["node"], len(part.nodes), "a name's node", optional=True)
-    require_indices(names["cut_node"], len(part.nodes), "a name's cut_node", optional=True)
-    require(part.bytes[int(names[0]["label_offset"])] == 0, "the root's label is empty")
-    wire_bytes = np.ones(len(names), dtype=np.int64)
-    for name in range(1, len(names)):
-        offset = int(names[name]["label_offset"])
-        length = part.bytes[offset]
-        require(1 <= length <= 63 and offset + length < len(part.bytes), "a label has 1..63 octets")
-        require(part.label(name) == part.label(name).lower(), "labels are lower-case")
-        wire_bytes[name] = wire_bytes[parents[name]] + 1 + length
-    require(wire_bytes <= NAME_BYTES_MAX, "a name has at most 255 octets")
-    size = len(part.name_hash)
-    require(size >= 2 and size & (size - 1) == 0 and 2 * (len(names) - 1) <= size, "NAME_HASH is half empty")
-    require_indices(part.name_hash, len(names), "NAME_HASH", optional=True)
-    require(np.count_nonzero(part.name_hash != fmt.NONE) == len(names) - 1, "NAME_HASH has every name once")
-    for name in range(1, len(names)):
-        require(part.child(int(parents[name]), part.label(name)) == name, "NAME_HASH finds every name")
-    records = part.records
-    require_ranges(records["prefix_offset"], records["prefix_bytes"], len(part.bytes), "RDATA prefix")
-    require_ranges(records["suffix_offset"], records["suffix_bytes"], len(part.bytes), "RDATA suffix")
-    total = records["prefix_bytes"].astype(np.int64) + records["suffix_bytes"]
-    for column in ("name_1", "name_2"):
-        require_indices(records[column], len(names), column, optional=True)
-        present = records[column] != fmt.NONE
-        total[present] += wire_bytes[records[column][present]]
-    require(total <= RDATA_BYTES_MAX, "RDATA has at most 65535 octets")
-    require((records["name_2"] == fmt.NONE) | (records["name_1"] != fmt.NONE), "name_1 comes before name_2")
-
-
-def _prove_nodes(part: ReferenceRecords) -> None:
-    nodes = part.nodes
-    require_indices(nodes["zone"], len(part.zones), "a node's zone")
-    require_indices(nodes["wildcard"], len(nodes), "a node's wildcard", optional=True)
-    require_indices(nodes["steered"], len(part.steered), "a node's steered", optional=True)
-    require_ranges(nodes["rrset_offset"], nodes["rrset_count"], len(part.node_rrsets), "NODE_RRSETS")
-    require_indices(part.node_rrsets, len(part.rrsets), "NODE_RRSETS")
-    for row in nodes:
-        node = Node(*row.item())
-        ids = part.node_rrsets[node.rrset_offset : node.rrset_offset + node.rrset_count]
-        types = [int(rtype) for rtype in part.rrsets["type"][ids]]
-        require(types == sorted(set(types)), "a node's rrsets are sorted by type")
-        require(bool(node.flags & fmt.NODE_CNAME) == (TYPE_CNAME in types), "flag CNAME says so")
-        require(not node.flags & fmt.NODE_CUT or TYPE_NS in types, "a cut has NS")
-        require(node.flags & (fmt.NODE_APEX | fmt.NODE_CUT) != 3, "an apex is no cut")
-    for row in part.zones:
-        zone = Zone(*row.item())
-        require(zone.apex < len(part.names) and zone.soa < len(part.rrsets), "a zone's apex and SOA exist")
-        require(part.rrset(zone.soa).type == TYPE_SOA, "a zone's SOA is one")
-        require(zone.negative_ttl_s <= TTL_MAX_S, "TTLs are below 2^31")
-    for name, row in enumerate(part.names):
-        for index in (row["node"], row["cut_node"]):
-            node_there = part.node(int(index))
-            if node_there is not None:
-                zone = Zone(*part.zones[node_there.zone].item())
-                require(zone.apex in part.ancestry(name), "a name's node is of a zone above it")
-                is_apex = bool(node_there.flags & fmt.NODE_APEX)
-                require(is_apex == (name == zone.apex), "flag APEX stands at the apex alone")
-
-
-def _prove_rrsets(part: ReferenceRecords) -> None:
-    rrsets = part.rrsets
-    require_indices(rrsets["name"], len(part.names), "an rrset's name")
-    require(rrsets["ttl_s"] <= TTL_MAX_S, "TTLs are below 2^31")
-    require(rrsets["record_count"] > 0, "an rrset has a record")
-    require_ranges(rrsets["record_offset"], rrsets["record_count"], len(part.records), "an rrset's records")
-    require_ranges(
-        rrsets["additional_offset"], rrsets["additional_count"], len(part.additional), "an rrset's additional"
-    )
-    require_indices(part.additional, len(rrsets), "ADDITIONAL")
-    require(np.isin(rrsets["type"][part.additional], (TYPE_A, TYPE_AAAA)), "ADDITIONAL holds addresses")
-    cnames = rrsets[rrsets["type"] == TYPE_CNAME]
-    require(cnames["record_count"] == 1, "a CNAME has one record")
-    require(part.records["name_1"][cnames["record_offset"]] != fmt.NONE, "a CNAME has a target")
-
-
-def _prove_steered(part: ReferenceRecords) -> None:
-    steered, selectors, arms = part.steered, part.selectors, part.arms
-    require_indices(steered["selector"], len(selectors), "a steered name's selector")
-    require(steered["counter"] < LABELLED_COUNT, "counters are known")
-    require(steered["ttl_s"] <= TTL_MAX_S, "TTLs are below 2^31")
-    without_arms = selectors[selectors["arm_count"] == 0]
-    require(without_arms["slot"] < part.slot_count, "a selector's slot is known")
-    require_ranges(selectors["arm_offset"], selectors["arm_count"], len(arms), "a selector's arms")
-    require_ranges(selectors["hash_offset"], selectors["hash_bytes"], len(part.bytes), "a hash prefix")
-    require((selectors["unit4_bits"] <= 32) & (selectors["unit6_bits"] <= 64), "units fit their family")
-    require((arms["slot"] < part.slot_count) & (arms["counter"] < LABELLED_COUNT), "arms are known")
-    for row in selectors:
-        selector = Selector(*row.item())
-        last = arms["last"][selector.arm_offset : selector.arm_offset + selector.arm_count].tolist()
-        require(
-            last == sorted(last) and last[-1:] in ([], [(1 << 64) - 1]), "arms cover all hashes, in order"
-        )
-
-
-def _name_hash(parent: int, label: bytes) -> int:
-    value = _FNV_OFFSET
-    for octet in parent.to_bytes(4, "little") + bytes((len(label),)) + label:
-        value = ((value ^ octet) * _FNV_PRIME) & 0xFFFF_FFFF_FFFF_FFFF
-    return value ^ (value >> 32)

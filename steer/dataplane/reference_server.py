@@ -21,8 +21,9 @@ from steer.dataplane.reference_choices import ReferenceChoices, ReferenceSnapsho
 from steer.dataplane.reference_counters import Counters
 from steer.dataplane.reference_map import ReferenceMap
 from steer.dataplane.reference_records import ReferenceRecords
+from steer.dataplane.reference_signatures import ReferenceSignatures
 
-Records, Choices = ReferenceRecords, ReferenceChoices
+Records, Choices, Signatures = ReferenceRecords, ReferenceChoices, ReferenceSignatures
 
 DATAGRAMS_PER_TURN = 64  # so that TCP and the clock get their turn under a flood of UDP
 ACCEPTS_PER_TURN = 16
@@ -45,7 +46,7 @@ class Map(ReferenceMap):
 
 
 class Snapshot(ReferenceSnapshot):
-    """Three parts that fit together; BadPart where they do not."""
+    """Parts that fit together; BadPart where they do not."""
 
     def answer(self, packet: bytes, source: bytes, tcp: bool, now_s: int) -> bytes | None:
         """The reply to one message, or None where none is due. `source`: 4 or 16 octets. Counts nothing."""

@@ -222,7 +222,7 @@ def _contains(outer: Network, inner: Network) -> bool:
 
 @dataclass(frozen=True)
 class ChoiceSpec:
-    """A choice in words. `alternatives`: (weight, index of a choice, target's text)."""
+    """A choice in words. `alternatives`: (weight, choice, target's text); `cname`: index of a host."""
 
     a: tuple[str, ...] = ()
     aaaa: tuple[str, ...] = ()
@@ -232,10 +232,17 @@ class ChoiceSpec:
     alternatives: tuple[tuple[int, int, str], ...] = ()
     unit4_bits: int = 24
     unit6_bits: int = 48
+    cname: int | None = None
 
 
-def build_choices(choices: Sequence[ChoiceSpec], forced: Sequence[int | None]) -> bytes:
-    """The part's bytes; `forced`: per steered name, None for none."""
+def build_choices(
+    choices: Sequence[ChoiceSpec],
+    forced: Sequence[int | None],
+    zone_states: Sequence[int],
+    *,
+    is_stale: bool = False,
+) -> bytes:
+    """The part's bytes; `forced`: per steered name, None for none; `zone_states`: per zone."""
     rows, sets = [], []
     alternatives: list[tuple[int, int, int, int]] = []
     addresses, texts = bytearray(), bytearray()
@@ -257,7 +264,8 @@ def build_choices(choices: Sequence[ChoiceSpec], forced: Sequence[int | None]) -
             alternatives.append((weight, choice, len(texts), len(prefix)))
             texts.extend(prefix)
         rows.append((set_a, set_aaaa, spec.ttl_cap_s, spec.rule_counter, spec.target_counter, offset,
-                     len(spec.alternatives), spec.unit4_bits, spec.unit6_bits, 0))  # fmt: skip
+                     len(spec.alternatives), spec.unit4_bits, spec.unit6_bits,
+                     fmt.NONE if spec.cname is None else spec.cname))  # fmt: skip
     sections = {
         Section.CHOICES: np.array(rows, dtype=fmt.CHOICE),
         Section.ALTERNATIVES: np.array(alternatives, dtype=fmt.ALTERNATIVE),
@@ -265,5 +273,7 @@ def build_choices(choices: Sequence[ChoiceSpec], forced: Sequence[int | None]) -
         Section.ADDRESSES: np.frombuffer(bytes(addresses), dtype=fmt.BYTE),
         Section.FORCED: np.array([fmt.NONE if one is None else one for one in forced], dtype=fmt.U32),
         Section.CHOICE_BYTES: np.frombuffer(bytes(texts), dtype=fmt.BYTE),
+        Section.CONDITION: np.array([(fmt.CONDITION_STALE if is_stale else 0, 0)], dtype=fmt.CONDITION),
+        Section.ZONE_STATES: np.array(zone_states, dtype=fmt.U32),
     }
     return b"".join(fmt.pack_part(Part.CHOICES, IDENTITY, sections))

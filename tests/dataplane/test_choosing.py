@@ -87,7 +87,7 @@ def cases(draw: st.DrawFn) -> Case:
     spec = MapSpec(
         classes, plan_of_class, (0,) * PARTITIONS, PLANS, special, tuple(((p, p),) for p in range(PARTITIONS))
     )
-    parts = (_records(units), spec.build(), build_choices(choices, [None] * len(NAMES)))
+    parts = (_records(units), spec.build(), build_choices(choices, [None] * len(NAMES), [0]))
     return Case(classes, special, plan_of_class, tuple(_snapshot(form, parts) for form in forms_at_hand()))
 
 

@@ -8,6 +8,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from steer.model.hashing import arm_limits
 from steer.model.records import ArmSpec, SelectorSpec, SteeredRecord, ZoneData
+from steer.publish import format as fmt
 from steer.publish.records_part import compile_records
 from tests.dataplane.parts import IDENTITY, ChoiceSpec, MapSpec, build_choices, labels_of, zone_of
 
@@ -175,7 +176,7 @@ def build_world(*, steers: bool = True) -> World:
             zones, deployment_key=DEPLOYMENT_KEY, udp_bytes=UDP_BYTES, slot_count=3, identity=IDENTITY
         ),
         spec.build(),
-        build_choices(choices, forced),
+        build_choices(choices, forced, [fmt.ZONE_SERVING] * len(zones)),
         spec,
         choices,
         steered,

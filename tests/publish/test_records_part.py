@@ -150,7 +150,7 @@ def test_answers_are_those_of_a_plain_look_up(
     if child is not None:
         zones[CHILD] = child
     part = compiled(*((zone_data(apex, zone), ()) for apex, zone in zones.items()))
-    choices = ReferenceChoices(build_choices([ChoiceSpec(("192.0.2.1",))], []))
+    choices = ReferenceChoices(build_choices([ChoiceSpec(("192.0.2.1",))], [], [0] * len(zones)))
     snapshot = ReferenceSnapshot(ReferenceRecords(part), plain_map, choices)
     for _ in range(12):
         apex = data.draw(st.sampled_from((PARENT, CHILD, (b"other",))))
