@@ -282,9 +282,7 @@ CHOICE = np.dtype(
 CONDITION = np.dtype([("flags", "<u4"), ("reserved", "<u4")])
 CONDITION_STALE = 1  # flag: the POPs' states are old, so steered answers carry extended error 3
 ZONE_SERVING, ZONE_STALE, ZONE_NOT_READY = 0, 1, 2  # values of ZONE_STATES
-SIGNED = np.dtype(
-    [("records_identity", "u1", (16,)), ("rrset_count", "<u4"), ("steered_count", "<u4")]
-)
+SIGNED = np.dtype([("records_identity", "u1", (16,)), ("rrset_count", "<u4"), ("steered_count", "<u4")])
 SIGNATURE_SPAN = np.dtype([("offset", "<u4"), ("count", "<u4")])
 SIGNED_SET = np.dtype(
     [

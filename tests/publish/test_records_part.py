@@ -35,7 +35,8 @@ from steer.model.records import (
     SteeredRecord,
     ZoneData,
 )
-from steer.publish.records_part import compile_records, name_hash
+from steer.publish.records_part import compile_records
+from steer.publish.records_tables import name_hash
 from tests.dataplane.parts import IDENTITY, ChoiceSpec, MapSpec, build_choices, labels_of
 from tests.dataplane.world import build_world, network
 

@@ -1,0 +1,158 @@
+"""Fills the tables of a records part from zones: nodes, wildcards, cuts, additional data."""
+
+from collections.abc import Iterator, Sequence
+
+from steer.model.records import (
+    TYPE_A,
+    TYPE_AAAA,
+    TYPE_CNAME,
+    TYPE_MX,
+    TYPE_NS,
+    TYPE_SOA,
+    TYPE_SRV,
+    Labels,
+    Rdata,
+)
+from steer.publish import format as fmt
+from steer.publish.records_tables import Tables
+from steer.publish.records_zone import ZoneView, ancestors, canonical, srv_target
+
+
+class Compiler:
+    """Fills the tables from the zones; one use."""
+
+    def __init__(self, zones: Sequence[ZoneView], tables: "Tables") -> None:
+        self._zones, self._tables = zones, tables
+        self._zone_of_apex = {zone.apex: zone for zone in zones}
+        if len(self._zone_of_apex) != len(zones):
+            raise ValueError("a zone is given twice")
+        self._node_of: dict[tuple[int, Labels], int] = {}
+        self._rrset_of: dict[tuple[int, Labels, int, Labels], int] = {}
+        self._steered_of: dict[tuple[int, Labels], int] = {}
+
+    def run(self) -> None:
+        """Fill them all. Raises ValueError for zones that break `steer.model.records`' promises."""
+        for zone in self._zones:
+            self._add_steered(zone)
+            self._find_existing(zone)
+        for zone in self._zones:
+            for owner in sorted(zone.existing, key=canonical):
+                self._node_of[zone.index, owner] = len(self._node_of)
+        for zone in self._zones:
+            for owner in sorted(zone.existing, key=canonical):
+                self._add_node(zone, owner)
+            soa = zone.rrsets[zone.apex][TYPE_SOA]
+            negative_ttl_s = min(soa.ttl_s, int.from_bytes(soa.records[0].suffix[-4:], "big"))
+            row = (self._tables.name(zone.apex), self._rrset(zone, zone.apex, TYPE_SOA), negative_ttl_s, 0)
+            self._tables.zones.append(row)
+        self._add_additional()
+
+    def _find_existing(self, zone: ZoneView) -> None:
+        """What exists in the zone: all but glue and what a deeper zone of ours has taken over."""
+        for owner in (*zone.rrsets, *zone.steered):
+            taken = self._deepest_zone(owner)
+            is_parents_cut = taken is not None and owner == taken.apex and owner in zone.cuts
+            if zone.is_below_cut(owner) or (taken is not zone and not is_parents_cut):
+                if owner in zone.steered:
+                    raise ValueError(f"steered name {owner} lies below a cut or in another zone")
+                continue
+            while owner not in zone.existing:
+                zone.existing.add(owner)
+                if owner == zone.apex:
+                    break
+                owner = owner[1:]
+
+    def _add_node(self, zone: ZoneView, owner: Labels) -> None:
+        """The node, its rrsets and its place in the tree of names."""
+        types = sorted(zone.rrsets.get(owner, {}))
+        flags = fmt.NODE_APEX if owner == zone.apex else fmt.NODE_CUT if owner in zone.cuts else 0
+        flags |= fmt.NODE_CNAME if TYPE_CNAME in types else 0
+        name, node = self._tables.name(owner), self._node_of[zone.index, owner]
+        is_parents_cut = owner != zone.apex and owner in self._zone_of_apex
+        self._tables.names[name][3 if is_parents_cut else 2] = node
+        wildcard = self._node_of.get((zone.index, (b"*", *owner)), fmt.NONE)
+        steered = self._steered_of.get((zone.index, owner), fmt.NONE)
+        offset = len(self._tables.node_rrsets)
+        self._tables.node_rrsets += [self._rrset(zone, owner, rtype) for rtype in types]
+        self._tables.nodes.append((zone.index, flags, wildcard, steered, offset, len(types)))
+
+    def _add_steered(self, zone: ZoneView) -> None:
+        for owner, record in zone.steered.items():
+            clash = zone.rrsets.get(owner, {}).keys() & {TYPE_A, TYPE_AAAA, TYPE_CNAME}
+            if clash:
+                raise ValueError(f"steered name {owner} has records of types {sorted(clash)}")
+            self._steered_of[zone.index, owner] = len(self._tables.steered)
+            flags = (fmt.STEERED_A if record.a else 0) | (fmt.STEERED_AAAA if record.aaaa else 0)
+            selector = self._tables.selector(record.selector)
+            self._tables.steered.append((record.ttl_s, flags, selector, record.counter))
+
+    def _rrset(self, zone: ZoneView, owner: Labels, rtype: int, written_as: Labels | None = None) -> int:
+        """The id of a zone's rrset; `written_as`: the owner to give it, for what a wildcard stands for."""
+        key = (zone.index, owner, rtype, written_as or owner)
+        if key not in self._rrset_of:
+            rrset = zone.rrsets[owner][rtype]
+            flags = 0
+            if rtype == TYPE_CNAME and self._is_steered(rrset.records[0].names[0]):
+                flags = fmt.RRSET_STEERED_TARGET
+            self._rrset_of[key] = self._tables.rrset(
+                written_as or owner, rtype, flags, rrset.ttl_s, rrset.records
+            )
+        return self._rrset_of[key]
+
+    def _anycast_rrset(self, zone: ZoneView, owner: Labels, rtype: int, written_as: Labels) -> int | None:
+        """The id of an rrset made of a steered name's anycast addresses; None if the type does not exist."""
+        record, key = zone.steered[owner], (zone.index, owner, rtype, written_as)
+        exists, addresses = {
+            TYPE_A: (record.a, record.anycast_ipv4),
+            TYPE_AAAA: (record.aaaa, record.anycast_ipv6),
+        }[rtype]
+        if exists and key not in self._rrset_of:
+            records = tuple(Rdata(address) for address in addresses)
+            self._rrset_of[key] = self._tables.rrset(written_as, rtype, 0, record.ttl_s, records)
+        return self._rrset_of.get(key)
+
+    def _add_additional(self) -> None:
+        """Give every NS, MX and SRV rrset the addresses of the names in it, in order, none twice."""
+        for (zone_index, owner, rtype, _), rrset in list(self._rrset_of.items()):
+            if rtype not in (TYPE_NS, TYPE_MX, TYPE_SRV):
+                continue
+            ids: dict[int, None] = {}
+            for record in self._zones[zone_index].rrsets[owner][rtype].records:
+                target = srv_target(record.prefix) if rtype == TYPE_SRV else record.names[0]
+                if target is not None:
+                    ids |= dict.fromkeys(self._addresses_of(target))
+            self._tables.set_additional(rrset, list(ids))
+
+    def _addresses_of(self, target: Labels) -> Iterator[int]:
+        """The ids of the A and AAAA rrsets of a name, glue among them."""
+        zone = self._deepest_zone(target)
+        owner = self._owner_for(zone, target) if zone else None
+        if zone is None or owner is None:
+            return
+        for rtype in (TYPE_A, TYPE_AAAA):
+            if rtype in zone.rrsets.get(owner, {}):
+                yield self._rrset(zone, owner, rtype, target)
+            elif owner in zone.steered:
+                made = self._anycast_rrset(zone, owner, rtype, target)
+                if made is not None:
+                    yield made
+
+    def _is_steered(self, target: Labels) -> bool:
+        zone = self._deepest_zone(target)
+        return zone is not None and self._owner_for(zone, target) in zone.steered
+
+    def _owner_for(self, zone: ZoneView, name: Labels) -> Labels | None:
+        """The owner whose data answers for a name of the zone: its own, glue, or a wildcard's (RFC 4592)."""
+        if name in zone.existing or name in zone.rrsets:
+            return name
+        if zone.is_below_cut(name):
+            return None
+        encloser = next(suffix for suffix in ancestors(name) if suffix in zone.existing)
+        wildcard = (b"*", *encloser)
+        return wildcard if wildcard in zone.existing else None
+
+    def _deepest_zone(self, name: Labels) -> ZoneView | None:
+        for suffix in (name, *ancestors(name)):
+            if suffix in self._zone_of_apex:
+                return self._zone_of_apex[suffix]
+        return None
