@@ -19,7 +19,8 @@ from steer.model.records import ArmSpec, Labels, SelectorSpec, SteeredRecord
 from steer.model.service import Target
 from steer.model.status import PopHealth
 from steer.publish.choices_part import pack_choices
-from steer.publish.records_part import compile_records
+from steer.publish.format import ZONE_SERVING
+from steer.publish.records_part import WireSettings, compile_records
 from steer.telemetry.counters import Registry
 
 
@@ -38,9 +39,9 @@ def assemble_records(deployment: Deployment, registry: Registry) -> bytes:
     return compile_records(
         zones,
         deployment_key=deployment.deployment_key,
-        udp_bytes=deployment.server.udp_bytes,
         slot_count=len(numbers),
         identity=_identity(deployment.policy_hash),
+        settings=WireSettings(deployment.server.udp_bytes),
     )
 
 
@@ -54,6 +55,7 @@ class ChoiceMaker:
     rule_counter: NDArray[np.uint32]
     target_counter: NDArray[np.uint32]
     texts: tuple[bytes, ...]
+    zone_states: tuple[int, ...]
     names: tuple[tuple[str, str, str], ...]  # (full name, zone, service) of every steered name
 
     @classmethod
@@ -78,6 +80,7 @@ class ChoiceMaker:
             rule_counter=np.array(rules, dtype=np.uint32),
             target_counter=np.array(targets, dtype=np.uint32),
             texts=tuple(hash_prefix("weight", text) for text in plans.texts),
+            zone_states=(ZONE_SERVING,) * len(deployment.zones),
             names=names,
         )
 
@@ -94,7 +97,14 @@ class ChoiceMaker:
             self.forced(overrides, now_s),
             services,
         )
-        return pack_choices(table, self.identity, self.rule_counter, self.target_counter, self.texts)
+        return pack_choices(
+            table,
+            self.identity,
+            self.rule_counter,
+            self.target_counter,
+            self.texts,
+            zone_states=self.zone_states,
+        )
 
     def forced(self, overrides: Overrides, now_s: float) -> list[Target | None]:
         """Per steered name the target forced on it: the narrowest scope wins, then the later line."""

@@ -16,9 +16,14 @@ def pack_choices(
     rule_counter: NDArray[np.uint32],
     target_counter: NDArray[np.uint32],
     texts: Sequence[bytes],
+    *,
+    zone_states: Sequence[int],
+    stale: bool = False,
 ) -> bytes:
     """The whole part. `rule_counter`, `target_counter`: labelled counters of the plan table's rules and
-    targets; `texts`: the hash message prefix of each weighted target (stage, zero, target, zero)."""
+    targets; `texts`: the hash message prefix of each weighted target (stage, zero, target, zero);
+    `zone_states`: per zone of the records, `format.ZONE_SERVING` and the like; `stale`: whether the POPs'
+    states are old."""
     rows = np.zeros(len(table.set_a), dtype=fmt.CHOICE)
     for name in ("set_a", "ttl_cap_s", "unit4_bits", "unit6_bits", "alternative_offset", "alternative_count"):
         rows[name] = getattr(table, name)
@@ -26,6 +31,7 @@ def pack_choices(
     rows["set_aaaa"] = np.where(table.set_aaaa == fmt.NONE, fmt.NONE, table.set_aaaa + np.uint32(count_a))
     rows["rule_counter"] = np.append(rule_counter, 0)[table.rule]  # -1, a forced choice, counts nothing
     rows["target_counter"] = np.append(target_counter, 0)[table.target]
+    rows["cname"] = fmt.NONE
     sets, addresses = _sets([*table.sets_a, *table.sets_aaaa])
     return b"".join(
         fmt.pack_part(
@@ -38,6 +44,8 @@ def pack_choices(
                 Section.ADDRESSES: addresses,
                 Section.FORCED: table.forced.astype(fmt.U32),
                 Section.CHOICE_BYTES: np.frombuffer(b"".join(texts), dtype=fmt.BYTE),
+                Section.CONDITION: np.array([(fmt.CONDITION_STALE if stale else 0, 0)], dtype=fmt.CONDITION),
+                Section.ZONE_STATES: np.array(zone_states, dtype=fmt.U32),
             },
         )
     )

@@ -216,6 +216,7 @@ TEMPLATE = np.dtype(
     ]
 )
 TEMPLATE_HINTS = 1  # flag: ipv4hint stands between `before` and `between`, ipv6hint before `after`
+COOKIE_SECRET = np.dtype([("secret", "u1", (16,))])
 NOTIFY_SOURCE = np.dtype([("high", "<u8"), ("low", "<u8"), ("zone", "<u4"), ("reserved", "<u4")])
 LABEL = np.dtype([("counter", "<u4"), ("offset", "<u4"), ("bytes", "<u4")])
 SELECTOR = np.dtype(

@@ -43,7 +43,14 @@ class Compiler:
                 self._add_node(zone, owner)
             soa = zone.rrsets[zone.apex][TYPE_SOA]
             negative_ttl_s = min(soa.ttl_s, int.from_bytes(soa.records[0].suffix[-4:], "big"))
-            row = (self._tables.name(zone.apex), self._rrset(zone, zone.apex, TYPE_SOA), negative_ttl_s, 0)
+            row = (
+                self._tables.name(zone.apex),
+                self._rrset(zone, zone.apex, TYPE_SOA),
+                negative_ttl_s,
+                0,
+                0,
+                0,
+            )
             self._tables.zones.append(row)
         self._add_additional()
 
@@ -74,7 +81,9 @@ class Compiler:
         steered = self._steered_of.get((zone.index, owner), fmt.NONE)
         offset = len(self._tables.node_rrsets)
         self._tables.node_rrsets += [self._rrset(zone, owner, rtype) for rtype in types]
-        self._tables.nodes.append((zone.index, flags, wildcard, steered, offset, len(types)))
+        self._tables.nodes.append(
+            (zone.index, flags, wildcard, steered, offset, len(types), fmt.NONE, fmt.NONE)
+        )
 
     def _add_steered(self, zone: ZoneView) -> None:
         for owner, record in zone.steered.items():
@@ -83,8 +92,11 @@ class Compiler:
                 raise ValueError(f"steered name {owner} has records of types {sorted(clash)}")
             self._steered_of[zone.index, owner] = len(self._tables.steered)
             flags = (fmt.STEERED_A if record.a else 0) | (fmt.STEERED_AAAA if record.aaaa else 0)
+            flags |= (fmt.STEERED_CNAME if record.cname else 0) | (
+                fmt.STEERED_EXPLAIN if record.explains else 0
+            )
             selector = self._tables.selector(record.selector)
-            self._tables.steered.append((record.ttl_s, flags, selector, record.counter))
+            self._tables.steered.append((record.ttl_s, flags, selector, record.counter, 0, 0))
 
     def _rrset(self, zone: ZoneView, owner: Labels, rtype: int, written_as: Labels | None = None) -> int:
         """The id of a zone's rrset; `written_as`: the owner to give it, for what a wildcard stands for."""

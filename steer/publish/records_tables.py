@@ -35,6 +35,9 @@ class Tables:
         self.steered: list[Row] = []
         self.selectors: list[Row] = []
         self.arms: list[Row] = []
+        self.nsec_chain: list[int] = []
+        self.steered_rrsets: list[Row] = []
+        self.templates: list[Row] = []
         self._selector_of: dict[SelectorSpec, int] = {}
         self._name_of: dict[Labels, int] = {(): 0}
         self._offset_of: dict[bytes, int] = {}
@@ -80,6 +83,10 @@ class Tables:
             self._offset_of[data] = len(self.bytes) if data else 0
             self.bytes += data
         return self._offset_of[data]
+
+    def text(self, text: bytes) -> Row:
+        """(offset, octets) of a text; (0, 0) of none."""
+        return self.offset(text), len(text)
 
     def name_hash(self) -> list[int]:
         """Open addressing over every name but the root, at most half full."""

@@ -101,9 +101,7 @@ def _records(units: tuple[int, int]) -> bytes:
         )
         for name, selector in zip(NAMES, selectors, strict=True)
     ]
-    return compile_records(
-        [(ZONE, steered)], deployment_key=KEY, udp_bytes=1232, slot_count=PARTITIONS, identity=IDENTITY
-    )
+    return compile_records([(ZONE, steered)], deployment_key=KEY, slot_count=PARTITIONS, identity=IDENTITY)
 
 
 _directory: list[Path] = []

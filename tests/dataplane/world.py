@@ -9,7 +9,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from steer.model.hashing import arm_limits
 from steer.model.records import ArmSpec, SelectorSpec, SteeredRecord, ZoneData
 from steer.publish import format as fmt
-from steer.publish.records_part import compile_records
+from steer.publish.records_part import WireSettings, compile_records
 from tests.dataplane.parts import IDENTITY, ChoiceSpec, MapSpec, build_choices, labels_of, zone_of
 
 DEPLOYMENT_KEY = bytes(range(16))
@@ -173,7 +173,11 @@ def build_world(*, steers: bool = True) -> World:
     forced = [FORCED_CHOICE if record.owner[0] == b"forced" else None for record in steered]
     return World(
         compile_records(
-            zones, deployment_key=DEPLOYMENT_KEY, udp_bytes=UDP_BYTES, slot_count=3, identity=IDENTITY
+            zones,
+            deployment_key=DEPLOYMENT_KEY,
+            slot_count=3,
+            identity=IDENTITY,
+            settings=WireSettings(UDP_BYTES),
         ),
         spec.build(),
         build_choices(choices, forced, [fmt.ZONE_SERVING] * len(zones)),

@@ -131,9 +131,7 @@ def zone_data(apex: Labels, zone: Zone) -> ZoneData:
 
 
 def compiled(*zones: tuple[ZoneData, tuple[SteeredRecord, ...]], slot_count: int = 1) -> bytes:
-    return compile_records(
-        zones, deployment_key=bytes(16), udp_bytes=1232, slot_count=slot_count, identity=IDENTITY
-    )
+    return compile_records(zones, deployment_key=bytes(16), slot_count=slot_count, identity=IDENTITY)
 
 
 @pytest.fixture(scope="module")
