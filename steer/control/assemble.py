@@ -63,7 +63,7 @@ class ChoiceMaker:
         cls, plans: PlanTable, deployment: Deployment, identity: bytes, registry: Registry
     ) -> "ChoiceMaker":
         """Raises ValueError when the plans belong to other services than the deployment's."""
-        catalogue = Catalogue.of(deployment.services)
+        catalogue = Catalogue.of(deployment)
         if plans.targets != tuple((service, str(target)) for service, target in catalogue.targets):
             raise ValueError("the map's targets are not the deployment's")
         rules = [registry.index("rule", rule) for rule in plans.rules]

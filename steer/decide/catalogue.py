@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from steer.decide.distance import Ranking, Sites, rank
+from steer.decide.views import policy_of, slots
+from steer.model.deployment import Deployment
 from steer.model.networks import Places
 from steer.model.policy import Policy
 from steer.model.service import Addresses, Pop, Service, Target
@@ -12,18 +14,38 @@ from steer.model.service import Addresses, Pop, Service, Target
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """Services by name; in each anycast, then regions, then POPs. `index`: (service, target) -> number."""
+    """Services by name; in each anycast, then regions, then POPs, then, where names of it are CNAMEs, every
+    host. `index`: (service, target) -> number; `hosts`: the deployment's, sorted."""
 
     services: tuple[Service, ...]
     targets: tuple[tuple[str, Target], ...]
     index: dict[tuple[str, Target], int]
+    hosts: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, services: dict[str, Service]) -> "Catalogue":
-        """Number the targets of a deployment's services."""
-        ordered = tuple(services[name] for name in sorted(services))
-        targets = tuple((service.name, target) for service in ordered for target in service.targets())
-        return cls(ordered, targets, {target: number for number, target in enumerate(targets)})
+    def of(cls, deployment: Deployment) -> "Catalogue":
+        """Number the targets of a deployment."""
+        ordered = tuple(service for _, service in sorted(deployment.services.items()))
+        policies = [(slot.service, policy_of(deployment, slot)) for slot in slots(deployment)]
+        hosts = sorted(frozenset().union(*(policy.cname_hosts for _, policy in policies)))
+        has_cnames = {service for service, policy in policies if policy.gives_cname}
+        targets = tuple(
+            (service.name, target)
+            for service in ordered
+            for target in (
+                *service.targets(),
+                *(Target("cname", host) for host in (hosts if service.name in has_cnames else ())),
+            )
+        )
+        return cls(ordered, targets, {target: number for number, target in enumerate(targets)}, tuple(hosts))
+
+    def addresses(self) -> list[Addresses]:
+        """The addresses of every target, in their order; a host has none."""
+        by_name = {service.name: service for service in self.services}
+        return [
+            Addresses() if target.kind == "cname" else by_name[service].addresses(target)
+            for service, target in self.targets
+        ]
 
     def service_index(self, name: str) -> int:
         """The service's number."""

@@ -1,7 +1,8 @@
 """What every plan comes to under the POPs' present states: the fast clock's work. Pure NumPy.
 
 UP candidates before DEGRADED ones; UNKNOWN only where the operator named the target; DRAINED and DOWN never.
-Out of candidates means anycast; nothing left for anycast is still anycast: never an empty answer."""
+Out of candidates means anycast; nothing left for anycast is still anycast: never an empty answer. Hosts, for
+CNAME answers, have no health: always UP."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from steer.decide.catalogue import Catalogue
 from steer.model.choice import NO_CAP, NO_SET, ChoiceTable
 from steer.model.map import PlanTable
-from steer.model.service import ANYCAST, Service, Target
+from steer.model.service import ANYCAST, Target
 from steer.model.status import PopHealth, PopState
 
 OUT, UNKNOWN, DEGRADED, UP = range(4)  # how good a target is, worst first
@@ -37,7 +38,7 @@ class TargetStates:
 
 def target_states(catalogue: Catalogue, states: Mapping[tuple[str, str], PopHealth]) -> TargetStates:
     """States of all targets from the POPs' by (service, POP). A POP without status is UP unless `states` says
-    otherwise; a region is as good as its best POP; anycast by itself is UP."""
+    otherwise; a region is as good as its best POP; anycast by itself, and a host, are UP."""
     rank = np.full(len(catalogue.targets), UP, dtype=np.int8)
     changing = np.zeros(len(catalogue.targets), dtype=np.bool_)
     cap = np.zeros(len(catalogue.targets), dtype=np.uint32)
@@ -82,8 +83,11 @@ def make_choices(
         else chosen[4]
     )
     set_a, set_aaaa = (sets.of_plans(chosen[family], family) for family in (4, 6))
+    host = host_numbers(catalogue)
+    cname = host[chosen[4][:, 0]]
     cap = _caps(plans, states)
-    offset, count, alternatives = _alternatives(plans, (set_a != NO_SET) | (set_aaaa != NO_SET))
+    answers = (set_a != NO_SET) | (set_aaaa != NO_SET) | (cname != NO_SET)
+    offset, count, alternatives = _alternatives(plans, answers)
     forced_rows, names = _forced(catalogue, forced, forced_services, len(plans))
     extra = len(forced_rows)
     forced_sets = [
@@ -94,6 +98,7 @@ def make_choices(
     return ChoiceTable(
         set_a=np.concatenate([set_a, forced_sets[0]]),
         set_aaaa=np.concatenate([set_aaaa, forced_sets[1]]),
+        cname=np.append(cname, host[forced_rows]),
         ttl_cap_s=np.append(cap, np.full(extra, NO_CAP, dtype=np.uint32)),
         target=np.append(chosen[4][:, 0], np.array(forced_rows, dtype=np.int32)).astype(np.int32),
         rule=np.append(plans.rule, np.full(extra, -1, dtype=np.int32)),
@@ -106,6 +111,14 @@ def make_choices(
         sets_a=tuple(sets.known[4]),
         sets_aaaa=tuple(sets.known[6]),
     )
+
+
+def host_numbers(catalogue: Catalogue) -> NDArray[np.uint32]:
+    """Per target its index among the deployment's hosts, NO_SET for one with addresses; one entry more, for
+    -1: no target."""
+    position = {host: number for number, host in enumerate(catalogue.hosts)}
+    numbers = [position[target.name] if target.kind == "cname" else NO_SET for _, target in catalogue.targets]
+    return np.array([*numbers, NO_SET], dtype=np.uint32)
 
 
 def candidate_ranks(plans: PlanTable, states: TargetStates, anycast: NDArray[np.int32]) -> NDArray[np.int8]:
@@ -202,15 +215,18 @@ class _Sets:
     """Distinct sets of addresses per family, numbered as they appear."""
 
     def __init__(self, catalogue: Catalogue) -> None:
-        services: dict[str, Service] = {service.name: service for service in catalogue.services}
-        addresses = [services[service].addresses(target) for service, target in catalogue.targets]
+        addresses = catalogue.addresses()
         self._packed = {
             4: [tuple(one.packed for one in each.ipv4) for each in addresses],
             6: [tuple(one.packed for one in each.ipv6) for each in addresses],
         }
         self._anycast = [catalogue.index[service, ANYCAST] for service, _ in catalogue.targets]
+        self._is_host = [target.kind == "cname" for _, target in catalogue.targets]
         self.lacks = {
-            family: np.array([not each for each in packed]) for family, packed in self._packed.items()
+            family: np.array(
+                [not each and not host for each, host in zip(packed, self._is_host, strict=True)]
+            )
+            for family, packed in self._packed.items()
         }
         self.known: dict[int, dict[tuple[bytes, ...], int]] = {4: {}, 6: {}}
 
@@ -230,6 +246,8 @@ class _Sets:
     def of_target(self, target: int, family: int) -> int:
         """The set of one target; where it lacks the family, anycast's, so that existence does not change."""
         own = self._number([target], family)
+        if self._is_host[target]:
+            return NO_SET
         return own if own != NO_SET else self._number([self._anycast[target]], family)
 
     def _number(self, targets: list[int], family: int) -> int:

@@ -8,6 +8,7 @@ from ipaddress import IPv4Network, IPv6Network
 
 import numpy as np
 
+from steer.decide.catalogue import Catalogue
 from steer.decide.views import policy_of, view_table
 from steer.model.deployment import Deployment
 from steer.model.service import Addresses, Service
@@ -20,6 +21,7 @@ def map_fingerprint(deployment: Deployment, databases: tuple[str, ...]) -> bytes
     """SHA-256 over the inputs of the map; `databases`: digests of the geodata files, in their order of
     use."""
     table = view_table(deployment)
+    catalogue = Catalogue.of(deployment)
     policies = [policy_of(deployment, slot) for slot in table.slots]
     value = (
         ALGORITHM,
@@ -36,6 +38,7 @@ def map_fingerprint(deployment: Deployment, databases: tuple[str, ...]) -> bytes
         table.source_starts,
         table.source_classes.tolist(),
         [_geometry(service) for _, service in sorted(deployment.services.items())],
+        [(service, target) for service, target in catalogue.targets if target.kind == "cname"],
     )
     digest = hashlib.sha256()
     _feed(digest, value, {})

@@ -49,7 +49,7 @@ def build_map(
 ) -> BuiltMap:
     """The map of a deployment. `geography` is asked once per family and its value let go, so that only one
     family's networks are in memory; their place rows are rows of `places`."""
-    catalogue = Catalogue.of(deployment.services)
+    catalogue = Catalogue.of(deployment)
     table = view_table(deployment)
     named = _named(table, catalogue)
     overlays = {family: overlay(family, named) for family in FAMILIES}

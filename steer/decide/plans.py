@@ -52,18 +52,18 @@ class PlanBuilder:
     def evaluate(self, program: Program, policy: Policy) -> NDArray[np.int32]:
         """The plan of every atom under one program, shape (atoms,). No rule matches: anycast."""
         plan = np.full(len(self.atoms), -1, dtype=np.int32)
-        open_atoms = np.arange(len(self.atoms))
+        open_atoms, gives_cname = np.arange(len(self.atoms)), policy.gives_cname
         for rule in program.rules:
             hit = matches(rule.when, self.atoms)[open_atoms]
             if hit.any():
                 chosen = open_atoms[hit]
                 plan[chosen] = self._answer(
-                    _Context(self, rule.identity, program, policy, chosen), rule.answer
+                    _Context(self, rule.identity, program, policy, gives_cname, chosen), rule.answer
                 )
                 open_atoms = open_atoms[~hit]
         if len(open_atoms):
             identity = f"{program.slot.zone}/{program.slot.policy}#none"
-            context = _Context(self, identity, program, policy, open_atoms)
+            context = _Context(self, identity, program, policy, gives_cname, open_atoms)
             plan[open_atoms] = self._answer(context, Fixed(ANYCAST))
         return plan
 
@@ -155,12 +155,14 @@ class PlanBuilder:
 
 @dataclass(frozen=True, slots=True)
 class _Context:
-    """One rule of one program at work on the atoms that it matched (`chosen`: their indices)."""
+    """One rule of one program at work on the atoms that it matched (`chosen`: their indices).
+    `gives_cname`: what the policy says of itself."""
 
     builder: PlanBuilder
     identity: str
     program: Program
     policy: Policy
+    gives_cname: bool
     chosen: NDArray[np.intp]
 
     @property
@@ -177,7 +179,7 @@ class _Context:
         no_fallback: bool,
         alternatives: tuple[tuple[int, int, int], ...] = (),
     ) -> Plan:
-        """A plan of this rule."""
+        """A plan of this rule. One that gives a CNAME has no address to fall back to."""
         policy = self.policy
         return Plan(
             self.builder.rule_number(self.identity),
@@ -187,7 +189,7 @@ class _Context:
             geographic,
             policy.sticky,
             policy.families == "each",
-            no_fallback,
+            no_fallback or self.gives_cname,
             policy.pops.count,
             (policy.unit.ipv4_bits, policy.unit.ipv6_bits),
             alternatives,
@@ -213,7 +215,9 @@ class _Context:
         return columns
 
     def _fixed(self, target: Target) -> NDArray[np.int32]:
-        usable = usable_addresses(self.service.addresses(target), self.service, self.policy)
+        usable = target.kind == "cname" or usable_addresses(
+            self.service.addresses(target), self.service, self.policy
+        )
         number = self.builder.catalogue.index[self.service.name, target] if usable else NO_TARGET
         return np.full(len(self.chosen), number, dtype=np.int32)
 

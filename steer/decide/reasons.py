@@ -89,7 +89,7 @@ def explain_client(
     policy, service = policy_of(deployment, slot), deployment.services[name.service]
     inside = source_membership(deployment, source_number(source))
     program = program_for(slot, policy, inside, client.ecs)
-    catalogue = Catalogue.of(deployment.services)
+    catalogue = Catalogue.of(deployment)
     plans, root = _single_plan(catalogue, service, policy, program, client, place)
     target_state = target_states(catalogue, states)
     plan, shares = _share(deployment, plans, root, target_state, catalogue, client)
@@ -202,7 +202,8 @@ def _share(
     table = make_choices(plans, catalogue, states, [], [])
     length, packed = client.unit(int(plans.unit4_bits[root]), int(plans.unit6_bits[root]))
     rows = plans.alternatives[begin : begin + count].tolist()
-    answers = [bool(table.set_a[plan] != NO_SET or table.set_aaaa[plan] != NO_SET) for _, plan, _ in rows]
+    columns = (table.set_a, table.set_aaaa, table.cname)
+    answers = [any(column[plan] != NO_SET for column in columns) for _, plan, _ in rows]
     pairs = [
         (
             rendezvous_cost(
@@ -248,19 +249,22 @@ def _candidates(
     chosen: tuple[str, ...],
     policy: Policy,
 ) -> tuple[Candidate, ...]:
-    """The plan's targets in order, then anycast, then the POPs that were no candidates, nearest first."""
+    """The plan's targets in order, then anycast, then the POPs that were no candidates, nearest first; where
+    a CNAME is given, hosts alone."""
     planned = [int(target) for target in plans.plan_targets[plan] if target >= 0]
     anycast = catalogue.index[service.name, ANYCAST]
     others = [
         number
         for number, (name, target) in enumerate(catalogue.targets)
-        if name == service.name and target.kind == "pop" and number not in planned
+        if name == service.name
+        and target.kind == ("cname" if policy.gives_cname else "pop")
+        and number not in planned
     ]
     distance = {
         number: _distance(place, service, catalogue.targets[number][1]) for number in [*planned, *others]
     }
     others.sort(key=lambda number: (math.inf if distance[number] is None else distance[number], number))
-    tail = [] if anycast in planned else [anycast]
+    tail = [] if anycast in planned or policy.gives_cname else [anycast]
     found = []
     for number in dict.fromkeys([*planned, *tail, *others]):
         target = catalogue.targets[number][1]
@@ -311,6 +315,8 @@ def _state(
     plan: int,
     catalogue: Catalogue,
 ) -> tuple[str, str]:
+    if target.kind == "cname":
+        return "up", "nothing tells of a host's health"
     if target.kind == "pop":
         known = health.get((service.name, target.name))
         if known is not None:
@@ -346,6 +352,8 @@ def _why(
         return f"degraded, so after every candidate that is up: {why_state}"
     if planned:
         return f"after {chosen[0]} in the order of this rule"
+    if target.kind == "cname":
+        return "not in this rule's answer"
     if target.name in policy.pops.excluded:
         return "excluded by the policy's pops.except"
     if policy.pops.only is not None and target.name not in policy.pops.only:
@@ -388,6 +396,8 @@ def _notes(plans: PlanTable, plan: int, policy: Policy, rule: str, place: Place)
         notes.append("auto answers anycast: no evidence of RTT is taken in by this version")
     if place.latitude_deg is None and any(isinstance(item, Geographic) for item in simple):
         notes.append("the client's place is not known, so distance decides nothing and anycast answers")
+    if policy.gives_cname:
+        notes.append("a CNAME for every client: the addresses are the host's own affair")
     if policy.sticky:
         notes.append("sticky: the same POP until it is down or drained")
     if rule.endswith("#none"):

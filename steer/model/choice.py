@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-NO_SET = 0xFFFF_FFFF  # no address of this family
+NO_SET = 0xFFFF_FFFF  # no address of this family, no host
 NO_CAP = 0xFFFF_FFFF  # the name's own TTL holds
 
 
@@ -13,7 +13,8 @@ NO_CAP = 0xFFFF_FFFF  # the name's own TTL holds
 class ChoiceTable:
     """One row per plan, then one per forced target; shape (n,) unless said otherwise.
 
-    `set_a`, `set_aaaa`: index in `sets_a`, `sets_aaaa`, or NO_SET. `target`: the chosen target's index, -1
+    `set_a`, `set_aaaa`: index in `sets_a`, `sets_aaaa`, or NO_SET. `cname`: index in the deployment's sorted
+    hosts (as `CNAME_HOSTS` has them), or NO_SET. `target`: the chosen target's index, -1
     for none; `rule`: the rule's index, -1 for a forced choice. Weighted rows point to `alternatives`, shape
     (m, 3): weight, choice, text. `forced`: per steered name a row or NO_SET. `sets_a`, `sets_aaaa`: packed
     addresses of every distinct set of targets.
@@ -21,6 +22,7 @@ class ChoiceTable:
 
     set_a: NDArray[np.uint32]
     set_aaaa: NDArray[np.uint32]
+    cname: NDArray[np.uint32]
     ttl_cap_s: NDArray[np.uint32]
     target: NDArray[np.int32]
     rule: NDArray[np.int32]

@@ -103,6 +103,16 @@ class Zone:
     tests: tuple[PolicyTest, ...] = ()
     explain_name: str | None = None
 
+    def policies_of(self, name: SteeredName) -> tuple[Policy, ...]:
+        """The policy of one of its names, or those of its experiment's arms, in order."""
+        if name.policy is not None:
+            return (self.policies[name.policy],)
+        return tuple(self.policies[arm.policy] for arm in self.experiments[name.experiment or ""].arms)
+
+    def gives_cname(self, name: SteeredName) -> bool:
+        """Whether a name of its is a CNAME for every client; a reader has refused what is both."""
+        return any(policy.gives_cname for policy in self.policies_of(name))
+
 
 @dataclass(frozen=True, slots=True)
 class Deployment:

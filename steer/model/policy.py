@@ -67,6 +67,13 @@ class Weighted:
 Answer = Fixed | Geographic | Preference | Weighted
 
 
+def simple_answers(answer: Answer) -> tuple[SimpleAnswer, ...]:
+    """The single answers that one is made of, in order; of a weighted one those of weight 0 too."""
+    if isinstance(answer, Weighted):
+        return tuple(item for item, _ in answer.items)
+    return answer.items if isinstance(answer, Preference) else (answer,)
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """`when` None matches everyone. `identity` is unique in a deployment: `ZONE/POLICY#NUMBER`, counted from
@@ -124,6 +131,21 @@ class Policy:
     auto: AutoSettings = AutoSettings()
     location: Location = field(default_factory=Location, compare=False)
 
+    @property
+    def cname_hosts(self) -> frozenset[str]:
+        """The hosts that its rules name, those of weight 0 too."""
+        return frozenset(
+            item.target.name
+            for rule in self.rules
+            for item in simple_answers(rule.answer)
+            if isinstance(item, Fixed) and item.target.kind == "cname"
+        )
+
+    @property
+    def gives_cname(self) -> bool:
+        """Whether it answers every client with a CNAME; a reader has refused what gives both."""
+        return bool(self.cname_hosts)
+
 
 @dataclass(frozen=True, slots=True)
 class Arm:
@@ -147,8 +169,8 @@ class Experiment:
 
 @dataclass(frozen=True, slots=True)
 class SteeredName:
-    """A name whose A and AAAA are decided per client. `owner` is relative to the zone as written: `www`, `@`,
-    `*`, `a.b`. Exactly one of policy and experiment is set."""
+    """A name whose A and AAAA, or whose CNAME, are decided per client. `owner` is relative to the zone as
+    written: `www`, `@`, `*`, `a.b`. Exactly one of policy and experiment is set."""
 
     owner: str
     service: str

@@ -20,6 +20,12 @@ class Target:
     def __str__(self) -> str:
         return f"{self.kind}:{self.name}" if self.name else self.kind
 
+    @classmethod
+    def of(cls, text: str) -> "Target":
+        """The target that `str` gave this text for."""
+        kind, _, name = text.partition(":")
+        return cls(kind, name)  # type: ignore[arg-type]
+
 
 ANYCAST = Target("anycast")
 
@@ -74,13 +80,16 @@ class Service:
     ] = ()  # client prefix -> POP to which BGP delivers anycast packets
 
     def addresses(self, target: Target) -> Addresses:
-        """The addresses of one of this service's targets. KeyError for a target it does not have."""
+        """The addresses of one of this service's targets. KeyError for a target it does not have, a host
+        among them."""
         if target.kind == "anycast":
             return self.anycast
-        return self.regions[target.name] if target.kind == "region" else self.pops[target.name].addresses
+        if target.kind == "region":
+            return self.regions[target.name]
+        return self.pops[target.name if target.kind == "pop" else ""].addresses
 
     def targets(self) -> tuple[Target, ...]:
-        """Every target of the service: anycast, then regions, then POPs, each by name."""
+        """Every target of the service that has addresses: anycast, then regions, then POPs, each by name."""
         return (
             ANYCAST,
             *(Target("region", name) for name in sorted(self.regions)),

@@ -91,7 +91,7 @@ def _expand(
         if isinstance(item, Fixed):
             if item.target.kind == "pop":
                 tried.add(item.target.name)
-            if _usable(service.addresses(item.target), service, policy):
+            if item.target.kind == "cname" or _usable(service.addresses(item.target), service, policy):
                 yield item.target
             continue
         if item.by == "auto":

@@ -41,6 +41,8 @@ def state_of(service: Service, target: Target, catchment: str | None, states: St
     """A target's state in plain words: a region is as good as its best POP; anycast is where it leads."""
     if target.kind == "pop":
         return states["default", target.name].state
+    if target.kind == "cname":
+        return PopState.UP
     if target.kind == "anycast":
         led = states["default", catchment].state if catchment else PopState.UP
         return PopState.UP if led == PopState.UNKNOWN else led
@@ -59,12 +61,12 @@ def plain_choice(world: World, plans: PlanTable, plan: int, states: States, fami
     for number, geographic in zip(plans.plan_targets[plan].tolist(), plans.geographic[plan], strict=True):
         if number < 0:
             continue
-        kind, _, name = plans.targets[number][1].partition(":")
-        target = Target(kind, name)
+        target = Target.of(plans.targets[number][1])
         state = state_of(service, target, catchment, states)
-        addresses = service.addresses(target)
-        if plans.each_family[plan] and not (addresses.ipv4 if family == 4 else addresses.ipv6):
-            continue
+        if target.kind != "cname" and plans.each_family[plan]:
+            addresses = service.addresses(target)
+            if not (addresses.ipv4 if family == 4 else addresses.ipv6):
+                continue
         if plans.sticky[plan] and target.kind != "anycast" and state in ORDER:
             state = PopState.UP  # kept until DOWN or DRAINED
         if target.kind != "anycast" and state == PopState.UNKNOWN and geographic:
@@ -79,7 +81,7 @@ def plain_choice(world: World, plans: PlanTable, plan: int, states: States, fami
 
 def packed(service: Service, targets: list[Target], family: int) -> tuple[bytes, ...]:
     """The addresses answered for these targets."""
-    every = [service.addresses(target) for target in targets]
+    every = [service.addresses(target) for target in targets if target.kind != "cname"]
     lists = [addresses.ipv4 if family == 4 else addresses.ipv6 for addresses in every]
     return tuple(dict.fromkeys(one.packed for addresses in lists for one in addresses))
 
@@ -90,25 +92,36 @@ def answered(table: ChoiceTable, row: int, family: int) -> tuple[bytes, ...]:
     return () if number == NO_SET else (table.sets_a if family == 4 else table.sets_aaaa)[number]
 
 
+def aliased(world: World, table: ChoiceTable, row: int) -> str | None:
+    """The host of a choice."""
+    hosts = sorted(
+        {host for policy in world.deployment.zones[0].policies.values() for host in policy.cname_hosts}
+    )
+    number = int(table.cname[row])
+    return None if number == NO_SET else hosts[number]
+
+
 @pytest.mark.parametrize("seed", range(60))
 def test_choices_equal_the_plain_reading(seed: int) -> None:
     world, chance = random_world(seed), random.Random(seed)
     plans = built_map(world).plans
-    catalogue = Catalogue.of(world.deployment.services)
+    catalogue = Catalogue.of(world.deployment)
     service = world.deployment.services["default"]
     for _ in range(4):
         states = random_states(world, chance)
         table = make_choices(plans, catalogue, target_states(catalogue, states), [], [])
         for plan in range(len(plans)):
             for family in (4, 6):
-                wanted = packed(service, plain_choice(world, plans, plan, states, family), family)
-                assert answered(table, plan, family) == wanted, (seed, plan, family)
+                chosen = plain_choice(world, plans, plan, states, family)
+                assert answered(table, plan, family) == packed(service, chosen, family), (seed, plan, family)
+                hosts = [target.name for target in chosen if target.kind == "cname"]
+                assert aliased(world, table, plan) == (hosts[0] if hosts else None)
             count = int(plans.alternative_count[plan])
             begin = int(plans.alternative_offset[plan])
             alive = [
                 tuple(row)
                 for row in plans.alternatives[begin : begin + count].tolist()
-                if answered(table, row[1], 4) or answered(table, row[1], 6)
+                if answered(table, row[1], 4) or answered(table, row[1], 6) or aliased(world, table, row[1])
             ]
             first = int(table.alternative_offset[plan])
             got = table.alternatives[first : first + int(table.alternative_count[plan])].tolist()
@@ -120,7 +133,7 @@ def test_choices_equal_the_plain_reading(seed: int) -> None:
 def test_a_changing_candidate_shortens_the_ttl_and_nothing_else_does() -> None:
     world = random_world(5)
     plans = built_map(world).plans
-    catalogue = Catalogue.of(world.deployment.services)
+    catalogue = Catalogue.of(world.deployment)
     service = world.deployment.services["default"]
     steady = {("default", pop): PopHealth(PopState.UP, "", 0.0) for pop in service.pops}
     table = make_choices(plans, catalogue, target_states(catalogue, steady), [], [])
@@ -141,7 +154,7 @@ def test_a_changing_candidate_shortens_the_ttl_and_nothing_else_does() -> None:
 def test_forced_targets_get_rows_of_their_own_and_keep_every_type() -> None:
     world = random_world(5)
     plans = built_map(world).plans
-    catalogue = Catalogue.of(world.deployment.services)
+    catalogue = Catalogue.of(world.deployment)
     service = world.deployment.services["default"]
     without = next((name for name, pop in service.pops.items() if not pop.addresses.ipv6), None)
     forced = [
@@ -156,6 +169,21 @@ def test_forced_targets_get_rows_of_their_own_and_keep_every_type() -> None:
     assert answered(table, len(plans), 6)
 
 
+def test_a_forced_host_gets_a_row_without_addresses() -> None:
+    seed = next(seed for seed in range(60) if "alias0" in random_world(seed).deployment.zones[0].policies)
+    world = random_world(seed)
+    plans = built_map(world).plans
+    catalogue = Catalogue.of(world.deployment)
+    host = catalogue.hosts[-1]
+    forced = [Target("cname", host), Target("cname", "elsewhere.example"), Target("pop", "p0")]
+    table = make_choices(plans, catalogue, target_states(catalogue, {}), forced, ["default"] * 3)
+    assert table.forced.tolist() == [len(plans), NO_SET, len(plans) + 1]
+    assert aliased(world, table, len(plans)) == host
+    assert not answered(table, len(plans), 4)
+    assert not answered(table, len(plans), 6)
+    assert aliased(world, table, len(plans) + 1) is None
+
+
 @pytest.mark.parametrize("seed", range(40))
 def test_explain_chooses_what_the_map_and_the_choices_choose(seed: int) -> None:
     world, chance = random_world(seed), random.Random(seed)
@@ -163,7 +191,7 @@ def test_explain_chooses_what_the_map_and_the_choices_choose(seed: int) -> None:
     built = build_map(
         world.deployment, lambda family: world.geography[family], world.places, lambda text: None
     )
-    catalogue = Catalogue.of(world.deployment.services)
+    catalogue = Catalogue.of(world.deployment)
     zone = world.deployment.zones[0]
     service = world.deployment.services["default"]
     states = random_states(world, chance)
@@ -184,8 +212,9 @@ def test_explain_chooses_what_the_map_and_the_choices_choose(seed: int) -> None:
             reasons = explain_client(
                 world.deployment, zone, name, client, address, place_of(world, address), states
             )
-            by_text = {str(target): target for target in service.targets()}
-            chosen = [by_text[text] for text in reasons.chosen]
+            chosen = [Target.of(text) for text in reasons.chosen]
+            hosts = [target.name for target in chosen if target.kind == "cname"]
+            assert aliased(world, table, plan) == (hosts[0] if hosts else None)
             if not built.plans.each_family[plan]:
                 assert packed(service, chosen, 4) == answered(table, plan, 4), (seed, address, slot)
             assert reasons.rule == built.plans.rules[int(built.plans.rule[plan])]

@@ -155,6 +155,9 @@ def _deployment(chance: random.Random, pop_count: int) -> Deployment:
         for number in range(chance.randint(1, 3))
     }
     arms = tuple(Arm(f"arm{number}", name, 1 / len(policies)) for number, name in enumerate(policies))
+    aliases = {
+        f"alias{number}": _alias_policy(chance, f"alias{number}") for number in range(chance.randint(0, 2))
+    }
     experiments = {
         "ab": Experiment(
             "cdn.example", "ab", UnitLengths(chance.randint(16, 28), chance.randint(40, 60)), arms
@@ -163,10 +166,11 @@ def _deployment(chance: random.Random, pop_count: int) -> Deployment:
     names = (
         *(SteeredName(name, "default", name, None, 60) for name in policies),
         SteeredName("ab", "default", None, "ab", 60),
+        *(SteeredName(name, "default", name, None, 60) for name in aliases),
     )
     soa = RRset(APEX, 6, 3600, (Rdata(b"", (APEX, APEX), bytes(20)),))
     servers = RRset(APEX, 2, 3600, (Rdata(b"", ((b"ns", b"elsewhere"),)),))
-    zone = Zone("cdn.example", ZoneData(APEX, (soa, servers)), names, policies, experiments)
+    zone = Zone("cdn.example", ZoneData(APEX, (soa, servers)), names, {**policies, **aliases}, experiments)
     return Deployment(
         Path(),
         Node("n1"),
@@ -205,6 +209,32 @@ def _policy(chance: random.Random, name: str, service: Service) -> Policy:
         sticky=chance.random() < 0.2,
         families=chance.choice(["both", "both", "each"]),
         candidates=chance.randint(1, 5),
+        unit=UnitLengths(chance.randint(8, 28), chance.randint(32, 60)),
+    )
+
+
+def _alias_policy(chance: random.Random, name: str) -> Policy:
+    """A policy that gives every client a CNAME; its last rule takes everybody."""
+
+    def host() -> SimpleAnswer:
+        return Fixed(Target("cname", f"{chance.choice('abcd')}.other.example"))
+
+    def answer() -> Answer:
+        hosts = list(dict.fromkeys(host() for _ in range(chance.randint(1, 3))))
+        if chance.random() < 0.5:
+            return Weighted(
+                tuple((each, chance.randint(0, 3) + (not number)) for number, each in enumerate(hosts))
+            )
+        return Preference(tuple(hosts)) if len(hosts) > 1 else hosts[0]
+
+    count = chance.randint(1, 3)
+    whens = [*(_when(chance) for _ in range(count - 1)), None]
+    return Policy(
+        "cdn.example",
+        name,
+        tuple(
+            Rule(f"cdn.example/{name}#{number}", when, answer()) for number, when in enumerate(whens, start=1)
+        ),
         unit=UnitLengths(chance.randint(8, 28), chance.randint(32, 60)),
     )
 
