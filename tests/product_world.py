@@ -16,6 +16,7 @@ from steer.dataplane import reference
 from steer.dataplane.engine import EngineMissing, load_engine
 from steer.dataplane.reference_counters import Counters
 from steer.model.deployment import Overrides
+from steer.model.map import BuiltMap
 from steer.model.service import Address, Prefix
 from steer.model.status import PopHealth
 from steer.publish.map_part import pack_map
@@ -23,6 +24,7 @@ from steer.telemetry.counters import Registry
 from tests.decide.test_map_builder import built_map
 from tests.decide.worlds import World
 
+NO_OVERRIDES = Overrides()
 Ask = Callable[[bytes, bytes], bytes | None]  # (packet, source) -> reply
 
 
@@ -44,17 +46,32 @@ class Reply:
     scope: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A world compiled as the server does it, but for what depends on its POPs."""
+
+    records: bytes
+    map: bytes
+    built: BuiltMap
+    maker: ChoiceMaker
+
+    @classmethod
+    def of(cls, world: World) -> "Built":
+        registry = Registry()
+        built = built_map(world)
+        identity = bytes(16)
+        maker = ChoiceMaker.of(built.plans, world.deployment, identity, registry)
+        records = assemble_records(world.deployment, registry)
+        return cls(records, b"".join(pack_map(built, identity, {})), built, maker)
+
+    def parts(self, states: dict[tuple[str, str], PopHealth], overrides: Overrides = NO_OVERRIDES) -> Parts:
+        """The snapshot's parts under these states."""
+        return Parts(self.records, self.map, self.maker.choices(states, overrides, 0.0))
+
+
 def parts_of(world: World, states: dict[tuple[str, str], PopHealth]) -> Parts:
     """Compile everything as the server does."""
-    registry = Registry()
-    built = built_map(world)
-    identity = bytes(16)
-    maker = ChoiceMaker.of(built.plans, world.deployment, identity, registry)
-    return Parts(
-        assemble_records(world.deployment, registry),
-        b"".join(pack_map(built, identity, {})),
-        maker.choices(states, Overrides(), 0.0),
-    )
+    return Built.of(world).parts(states)
 
 
 def reference_ask(parts: Parts) -> Ask:

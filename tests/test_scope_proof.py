@@ -14,8 +14,8 @@ from tests.decide.test_map_builder import built_map, probes, sorted_classes
 from tests.decide.worlds import World, random_world
 from tests.product_world import (
     Ask,
+    Built,
     Parts,
-    Reply,
     native_ask,
     parse,
     parts_of,
@@ -23,6 +23,8 @@ from tests.product_world import (
     random_client,
     reference_ask,
 )
+from tests.proof.model_cache import Kept, ModelCache
+from tests.proof.walk import walk
 
 ENGINES = ("reference", "native")
 
@@ -81,36 +83,66 @@ def test_any_two_addresses_of_a_scope_get_the_same_answer(seed: int, engine: str
                     assert not overlap, "tailored prefixes never overlap (ECS-10)"
 
 
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("seed", range(25))
-def test_a_model_cache_never_differs_from_a_direct_answer(seed: int) -> None:
-    world, parts, near, source, chance = prepared(seed)
-    ask = native_ask(parts) or reference_ask(parts)
-    rounds = 4000 if native_ask(parts) else 300
-    source_bits = {4: chance.choice([24, 24, 20, 32]), 6: chance.choice([56, 48, 64, 128])}
-    cache: dict[tuple[str, int], dict[tuple[int, int], Reply]] = {}
-    hits = 0
-    for _ in range(rounds):
-        name, address = chance.choice(names_of(world)), random_client(chance, near)
-        bits, longest = source_bits[address.version], address.max_prefixlen
-        client = prefix(address, bits)
-        entries = cache.setdefault((name, address.version), {})
-        cached = next(
-            (
-                entries[key]
-                for length in range(longest, -1, -1)
-                if (key := (length, int(client.network_address) >> (longest - length))) in entries
-            ),
-            None,
-        )
-        direct = parse(ask(query(name, "A", client), source))
-        if cached is not None:
-            hits += 1
-            assert cached == direct, (name, client)
-        else:
-            assert direct.scope is not None
-            length = min(direct.scope, bits)
-            entries[length, int(client.network_address) >> (longest - length)] = direct
-    assert hits, "the cache was of use"
+def test_a_model_cache_never_differs_from_a_direct_answer(seed: int, engine: str) -> None:
+    """`make proof` is this at length."""
+    if engine == "native":
+        ask_of(engine, Built.of(random_world(seed)).parts({}))
+    tally = walk(seed, 4000, native_ask) if engine == "native" else walk(seed, 300, reference_ask)
+    assert not tally.faults
+    assert tally.hits, "the cache was of use"
+    assert tally.stale_for_s <= tally.stale_ttl_s, "what was cached before a swap may differ for one TTL"
+
+
+def short_of(bits: int, parts: Parts) -> Ask:
+    """An engine whose scopes are some bits too short."""
+    ask = reference_ask(parts)
+
+    def answer(packet: bytes, source: bytes) -> bytes:
+        reply = bytearray(ask(packet, source) or b"")
+        option = len(reply) - (len(packet) - packet.index(b"\0\0\x29", 12)) + 18
+        reply[option] = max(0, reply[option] - bits)
+        return bytes(reply)
+
+    return answer
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("bits", [1, 3])
+def test_the_proof_finds_scopes_that_are_too_short(bits: int, seed: int) -> None:
+    tally = walk(seed, 600, lambda parts: short_of(bits, parts))
+    assert tally.overlaps
+    assert tally.differences
+    assert tally.faults
+
+
+def test_the_model_cache_keeps_as_rfc_7871_says() -> None:
+    cache = ModelCache({4: 24, 6: 56})
+    client, other = 0x0A010200, 0x0A010300  # 10.1.2.0, 10.1.3.0
+
+    def kept(scope: int) -> Kept:
+        return Kept(b"scope %d" % scope, scope, 0.0, 60.0)
+
+    cache.keep(1, 4, 24, client, kept(23))
+    assert cache.find(1, 4, 24, other, 59.0) == kept(23), "in the same /23"
+    assert cache.find(1, 4, 22, 0x0A010000, 1.0) is None, (
+        "less is known of this client than the scope asks for"
+    )
+    assert cache.find(1, 4, 24, other, 60.0) is None, "its TTL is over"
+    assert cache.find(2, 4, 24, client, 1.0) is None, "another question"
+    cache.keep(1, 4, 24, client, kept(32))
+    assert cache.find(1, 4, 24, client, 1.0) == kept(32), (
+        "cut to the most bits ever sent; the longest match wins"
+    )
+    cache.keep(2, 4, 20, 0x0A010000, kept(24))
+    assert cache.find(2, 4, 20, 0x0A010000, 1.0) == kept(24), "for exactly this SOURCE"
+    assert cache.find(2, 4, 24, client, 1.0) is None, "and no other"
+    cache.keep(3, 4, 0, 0, kept(0))
+    assert cache.find(3, 4, 0, 0, 1.0) == kept(0)
+    assert cache.find(3, 4, 24, client, 1.0) is None, "SOURCE 0 was asked for a client that hides"
+    cache.keep(4, 4, 24, client, kept(0))
+    assert cache.find(4, 6, 56, 1 << 125, 1.0) == kept(0), "SCOPE 0 is for everybody"
 
 
 @pytest.mark.parametrize("seed", range(25))
