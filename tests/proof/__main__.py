@@ -51,7 +51,7 @@ def report(tally: Tally, worlds: int) -> str:
         f"{tally.overlaps:12,} overlapping scopes within one snapshot",
         f"{tally.swaps:12,} swaps of the snapshot",
         f"{tally.stale:12,} cached answers ({share:.1f} %) were older than the swap and differed",
-        f"{tally.stale_for_s:12.1f} s after a swap the last of them; their longest TTL: {tally.stale_ttl_s:.0f} s",
+        f"{tally.stale_for_s:12.1f} s after a swap the last; their longest TTL: {tally.stale_ttl_s:.0f} s",
     ]
     return "\n".join([*lines, *tally.faults, "FAILED" if tally.faults else "proved"])
 
