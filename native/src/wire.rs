@@ -1,5 +1,6 @@
 //! What goes over the wire: reading queries, writing replies. Knows RFCs, not tables: names are numbers of a
 //! tree that the caller walks. Errors on hostile input are small values; nothing here allocates.
+mod cookie;
 mod ecs;
 mod message;
 mod names;
@@ -7,6 +8,7 @@ mod query;
 #[cfg(test)]
 mod tests;
 
+pub use cookie::{COOKIE_REPLY_BYTES, Cookie, Judged, SECRET_BYTES};
 pub use ecs::{ClientAddress, Ecs, TRANSLATED_BITS, read_source};
 pub use message::{Full, Message, Outcome, Section, bare_reply};
 pub use names::{Compressor, Labels, NameTree};
