@@ -6,13 +6,17 @@
 mod choose;
 mod compose;
 mod counters;
+mod limit;
 mod measure;
+mod notified;
 mod resolve;
 #[cfg(test)]
 mod tests;
 
 pub use counters::{COUNTER_NAMES, Counter, Counters};
+pub use limit::{BadLimit, LimitSettings, Limiter, Verdict};
 pub use measure::measure;
+pub use notified::Notified;
 
 use crate::snapshot::{Family, Known, View};
 use crate::wire::{
@@ -37,6 +41,30 @@ pub struct Request<'p> {
     pub source: u128,
     /// It came over TCP.
     pub is_tcp: bool,
+}
+
+/// The time at which a batch is answered.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Now {
+    /// Unix time modulo 2^32, for cookies and the validity of signatures.
+    pub unix_s: u32,
+    /// Of a clock that does not go back, for rates.
+    pub monotonic_ns: u64,
+}
+
+/// What the queries of a batch are answered with.
+#[derive(Clone, Copy)]
+pub struct Context<'c> {
+    /// The snapshot.
+    pub view: View<'c>,
+    /// Counts what happens.
+    pub counters: &'c Counters,
+    /// Says which replies over UDP are not sent; none: all are.
+    pub limiter: Option<&'c Limiter>,
+    /// Is told which zones were notified.
+    pub notified: &'c Notified,
+    /// The time.
+    pub now: Now,
 }
 
 /// What answering needs beside its arguments; one per thread.
@@ -86,13 +114,13 @@ impl Answerer {
     /// `UDP_REPLY_BYTES` for UDP, 65535 for TCP. `lengths`: octets of each reply, 0 where there is none.
     pub fn answer(
         &mut self,
-        view: &View<'_>,
-        counters: &Counters,
+        context: &Context<'_>,
         requests: &[Request<'_>],
         buffers: &mut [u8],
         stride: usize,
         lengths: &mut [usize],
     ) {
+        let (view, counters) = (&context.view, context.counters);
         self.waiting.clear();
         let batch = requests.iter().zip(buffers.chunks_exact_mut(stride)).zip(lengths.iter_mut());
         for (index, (((request, buffer), length), slot)) in batch.zip(&mut self.slots).enumerate() {

@@ -17,7 +17,10 @@ mod _native {
     use pyo3::prelude::*;
     use pyo3::types::PyBytes;
 
-    use crate::answer::{Answerer, COUNTER_NAMES, Counters, Request, UDP_REPLY_BYTES, measure};
+    use crate::answer::{
+        Answerer, BadLimit, COUNTER_NAMES, Context, Counters, LimitSettings, Notified, Now, Request,
+        UDP_REPLY_BYTES, measure,
+    };
     use crate::snapshot::{self, AlignedBytes, BadPart, DeploymentKey, Family};
     use crate::sockets::{self, LoadedFile, TcpSettings};
     use crate::wire::MAX_MESSAGE_BYTES;
@@ -135,8 +138,7 @@ mod _native {
         }
 
         /// The reply to one message, or None where it gets none. `source`: 4 or 16 octets of the address it
-        /// came from. `now_s`: Unix time; nothing depends on it yet. Counts nothing.
-        #[expect(unused_variables, reason = "cookies will look at the time")]
+        /// came from. `now_s`: Unix time. Counts nothing, and no rate limit applies.
         fn answer<'p>(
             &self,
             py: Python<'p>,
@@ -149,8 +151,14 @@ mod _native {
             let mut buffer = vec![0; if tcp { MAX_MESSAGE_BYTES } else { UDP_REPLY_BYTES }];
             let length = py.detach(|| {
                 let (stride, mut length) = (buffer.len(), [0]);
-                let view = self.0.view();
-                Answerer::default().answer(&view, &UNREAD, &[request], &mut buffer, stride, &mut length);
+                let context = Context {
+                    view: self.0.view(),
+                    counters: &UNREAD.0,
+                    limiter: None,
+                    notified: &UNREAD.1,
+                    now: Now { unix_s: now_s as u32, monotonic_ns: 0 },
+                };
+                Answerer::default().answer(&context, &[request], &mut buffer, stride, &mut length);
                 length[0]
             });
             Ok((length > 0).then(|| PyBytes::new(py, &buffer[..length])))
@@ -166,6 +174,42 @@ mod _native {
             };
             let row = self.0.view().map.find_row(family, key);
             Ok((row.marked_class(), row.depths.iter().copied().map(u32::from).collect()))
+        }
+    }
+
+    /// The rate limit of responses over UDP, and its table, empty at first (docs/snapshot_format.md, Rate
+    /// limit).
+    ///
+    /// `key`: 16 random bytes. `per_second`: responses to one prefix, 1 to 10^9. `burst`: responses at once.
+    /// `slip`: every so many limited responses one goes out truncated; 0: none. `exempt`: at most 1024
+    /// prefixes, each as 4 or 16 octets of its network and its length. ValueError names the setting that is
+    /// out of its range.
+    #[pyclass(frozen)]
+    struct Limiter(Arc<crate::answer::Limiter>);
+
+    #[pymethods]
+    impl Limiter {
+        #[new]
+        fn new(
+            key: [u8; 16],
+            per_second: u32,
+            burst: u32,
+            slip: u32,
+            ipv4_bits: u8,
+            ipv6_bits: u8,
+            exempt: Vec<(Vec<u8>, u8)>,
+        ) -> PyResult<Self> {
+            let exempt = prefixes(exempt)?;
+            let settings = LimitSettings { per_second, burst, slip, ipv4_bits, ipv6_bits, exempt };
+            crate::answer::Limiter::new(&key, &settings)
+                .map(|limiter| Self(Arc::new(limiter)))
+                .map_err(out_of_range)
+        }
+
+        /// What becomes of one more response: 0 it passes, 1 it is dropped, 2 it slips. `source`: 4 or 16
+        /// octets.
+        fn check(&self, source: &[u8], now_ns: u64) -> PyResult<u8> {
+            Ok(self.0.check(address(source)?, now_ns) as u8)
         }
     }
 
@@ -214,6 +258,18 @@ mod _native {
         /// longer. OSError when the engine does not serve.
         fn swap(&self, py: Python<'_>, snapshot: &Snapshot) -> PyResult<()> {
             Ok(py.detach(|| self.0.swap(&snapshot.0))?)
+        }
+
+        /// Limits responses over UDP in this way from now on; None: no more. At any time, before the start too.
+        #[pyo3(signature = (limiter))]
+        fn set_limiter(&self, limiter: Option<&Limiter>) {
+            self.0.set_limiter(limiter.map(|limiter| Arc::clone(&limiter.0)));
+        }
+
+        /// Zones whose primaries have said since this was last called that there is something new (RFC
+        /// 1996), by the indices of the snapshots that were asked.
+        fn take_notified(&self) -> Vec<usize> {
+            self.0.take_notified()
         }
 
         /// Answers what has come, ends all threads and closes all sockets; does nothing the second time.
@@ -280,11 +336,26 @@ mod _native {
         snapshot::rendezvous_cost(hash)
     }
 
-    /// Takes the counts of answers that nobody counts.
-    static UNREAD: LazyLock<Counters> = LazyLock::new(Counters::default);
+    /// Takes the counts and notices of answers that nobody counts.
+    static UNREAD: LazyLock<(Counters, Notified)> = LazyLock::new(Default::default);
 
     fn refused(fault: BadPart) -> PyErr {
         PyValueError::new_err(fault.0)
+    }
+
+    fn out_of_range(fault: BadLimit) -> PyErr {
+        PyValueError::new_err(fault.0)
+    }
+
+    /// Prefixes, each as the network's 4 or 16 octets and its length, with IPv4 as ::ffff:a.b.c.d.
+    fn prefixes(prefixes: Vec<(Vec<u8>, u8)>) -> PyResult<Vec<(u128, u8)>> {
+        prefixes
+            .into_iter()
+            .map(|(network, bits)| {
+                let mapped_bits = if network.len() == 4 { bits.saturating_add(96) } else { bits };
+                Ok((address(&network)?, mapped_bits))
+            })
+            .collect()
     }
 
     /// A source address as 128 bits, IPv4 as ::ffff:a.b.c.d.

@@ -6,6 +6,7 @@ from typing import final
 __all__ = [
     "Choices",
     "Engine",
+    "Limiter",
     "Map",
     "Records",
     "Snapshot",
@@ -62,6 +63,27 @@ class Snapshot:
         """Class (marked if special) and leaf depth per partition. `family`: 4 or 6. `key`: 64 bits."""
 
 @final
+class Limiter:
+    """The rate limit of responses over UDP, and its table, empty at first (docs/snapshot_format.md, Rate limit).
+
+    `key`: 16 random bytes. `per_second`: responses to one prefix, 1 to 10^9. `burst`: responses at once.
+    `slip`: every so many limited responses one goes out truncated; 0: none. `exempt`: at most 1024 prefixes,
+    each as 4 or 16 octets of its network and its length. ValueError names the setting out of its range."""
+
+    def __new__(
+        cls,
+        key: bytes,
+        per_second: int,
+        burst: int,
+        slip: int,
+        ipv4_bits: int,
+        ipv6_bits: int,
+        exempt: Sequence[tuple[bytes, int]],
+    ) -> Limiter: ...
+    def check(self, source: bytes, now_ns: int) -> int:
+        """What becomes of one more response: 0 it passes, 1 it is dropped, 2 it slips."""
+
+@final
 class Engine:
     """Sockets and threads that answer from one snapshot; all sockets are open once it exists.
 
@@ -81,6 +103,12 @@ class Engine:
 
     def swap(self, snapshot: Snapshot) -> None:
         """Answers from another snapshot from now on. OSError when it does not serve."""
+
+    def set_limiter(self, limiter: Limiter | None) -> None:
+        """Limits responses over UDP in this way from now on; None: no more. At any time."""
+
+    def take_notified(self) -> list[int]:
+        """Zones that were notified (RFC 1996) since the last call, by the indices of the snapshots asked."""
 
     def stop(self) -> None:
         """Answers what has come, ends all threads and closes all sockets; does nothing the second time."""

@@ -6,7 +6,7 @@
 #![no_main]
 use std::sync::LazyLock;
 
-use _native::answer::{Answerer, Counters, Request};
+use _native::answer::{Answerer, Context, Counters, Notified, Now, Request};
 use _native::snapshot::Snapshot;
 use _native::snapshot::builder::small_world;
 use libfuzzer_sys::fuzz_target;
@@ -42,6 +42,7 @@ const NAMES: &[&str] = &[
 
 static SNAPSHOT: LazyLock<Snapshot> = LazyLock::new(|| small_world().load().expect("the world is proved"));
 static COUNTERS: LazyLock<Counters> = LazyLock::new(Counters::default);
+static NOTIFIED: LazyLock<Notified> = LazyLock::new(Notified::default);
 
 fuzz_target!(|input: &[u8]| {
     let Some((&[flags, ref address @ ..], packet)) = input.split_first_chunk::<17>() else { return };
@@ -53,8 +54,14 @@ fuzz_target!(|input: &[u8]| {
     let made = if flags & 4 != 0 { with_question(packet) } else { None };
     let packet = made.as_deref().unwrap_or(packet);
     let request = Request { packet, source, is_tcp };
-    let view = SNAPSHOT.view();
-    Answerer::default().answer(&view, &COUNTERS, &[request], &mut buffer, REPLY_BYTES, &mut length);
+    let context = Context {
+        view: SNAPSHOT.view(),
+        counters: &COUNTERS,
+        limiter: None,
+        notified: &NOTIFIED,
+        now: Now::default(),
+    };
+    Answerer::default().answer(&context, &[request], &mut buffer, REPLY_BYTES, &mut length);
     check(packet, &buffer[..length[0]], is_tcp);
 });
 

@@ -31,6 +31,9 @@ counters! {
     BytesIn = "bytes_in", BytesOut = "bytes_out",
     TcpConnections = "tcp_connections", TcpRefused = "tcp_refused", TcpTimeouts = "tcp_timeouts",
     SendErrors = "send_errors", ReceiveErrors = "receive_errors",
+    CookiesValid = "cookies_valid", CookiesNew = "cookies_new", CookiesMalformed = "cookies_malformed",
+    RateDropped = "rate_dropped", RateSlipped = "rate_slipped", Notifies = "notifies",
+    AnswersSigned = "answers_signed", TcpEvicted = "tcp_evicted",
 }
 
 /// One thread's counters.

@@ -3,7 +3,7 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{Answerer, BATCH, Counters, Request, UDP_REPLY_BYTES};
+use super::{Answerer, BATCH, Context, Counters, Notified, Now, Request, UDP_REPLY_BYTES};
 use crate::snapshot::Snapshot;
 
 /// How long `threads` threads take to answer all requests `rounds` times each.
@@ -13,13 +13,20 @@ pub fn measure(snapshot: &Snapshot, requests: &[Request<'_>], threads: usize, ro
     thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                let (mut answerer, counters) = (Answerer::default(), Counters::default());
+                let (mut answerer, counters, notified) =
+                    (Answerer::default(), Counters::default(), Notified::default());
                 let (mut buffers, mut lengths) = (vec![0; BATCH * STRIDE], [0; BATCH]);
                 barrier.wait();
                 for _ in 0..rounds {
                     for batch in requests.chunks(BATCH) {
-                        let view = snapshot.view();
-                        answerer.answer(&view, &counters, batch, &mut buffers, STRIDE, &mut lengths);
+                        let context = Context {
+                            view: snapshot.view(),
+                            counters: &counters,
+                            limiter: None,
+                            notified: &notified,
+                            now: Now::default(),
+                        };
+                        answerer.answer(&context, batch, &mut buffers, STRIDE, &mut lengths);
                     }
                 }
                 barrier.wait();

@@ -39,14 +39,15 @@ fn ask(requests: &[Request<'_>]) -> (Vec<Vec<u8>>, Counters) {
     let counters = Counters::default();
     let mut buffers = vec![0xaa; requests.len() * MAX_MESSAGE_BYTES];
     let mut lengths = vec![0; requests.len()];
-    Answerer::default().answer(
-        &snapshot.view(),
-        &counters,
-        requests,
-        &mut buffers,
-        MAX_MESSAGE_BYTES,
-        &mut lengths,
-    );
+    let notified = Notified::default();
+    let context = Context {
+        view: snapshot.view(),
+        counters: &counters,
+        limiter: None,
+        notified: &notified,
+        now: Now::default(),
+    };
+    Answerer::default().answer(&context, requests, &mut buffers, MAX_MESSAGE_BYTES, &mut lengths);
     let replies =
         buffers.chunks(MAX_MESSAGE_BYTES).zip(lengths).map(|(buffer, length)| buffer[..length].to_vec());
     (replies.collect(), counters)

@@ -5,14 +5,14 @@ use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 
 use super::bind::{BindError, Listener};
 use super::tcp::{TcpServer, TcpSettings};
 use super::udp::UdpServer;
-use crate::answer::{COUNTER_NAMES, Counters};
+use crate::answer::{COUNTER_NAMES, Counters, Limiter, Notified, Now};
 use crate::snapshot::Snapshot;
 
 const RELEASE_WAIT: Duration = Duration::from_secs(1);
@@ -23,14 +23,30 @@ pub(super) struct Shared {
     /// The one pointer. Its Arc is the engine's own, so that its count says whether a thread still answers
     /// from it.
     pub(super) snapshot: ArcSwap<Snapshot>,
+    /// Replaced as a whole when its settings change.
+    pub(super) limiter: Arc<ArcSwapOption<Limiter>>,
+    /// Zones whose primaries have news.
+    pub(super) notified: Arc<Notified>,
     /// Set once, to end.
     pub(super) is_stopping: AtomicBool,
+    /// From where the monotonic clock counts.
+    started: Instant,
+}
+
+impl Shared {
+    /// The time, to be asked for once per batch. A wall clock that stands before 1970 counts as 1970.
+    pub(super) fn now(&self) -> Now {
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Now { unix_s: unix.as_secs() as u32, monotonic_ns: self.started.elapsed().as_nanos() as u64 }
+    }
 }
 
 /// A nameserver's sockets and threads.
 pub struct Engine {
     ports: Vec<u16>,
     counters: Vec<Arc<Counters>>,
+    limiter: Arc<ArcSwapOption<Limiter>>,
+    notified: Arc<Notified>,
     state: Mutex<State>,
 }
 
@@ -51,7 +67,8 @@ impl Engine {
             addresses.iter().map(|&address| Listener::bind(address, threads)).collect::<Result<_, _>>()?;
         let ports = listeners.iter().map(|listener| listener.port).collect();
         let counters = (0..=listeners.len() * threads).map(|_| Arc::new(Counters::default())).collect();
-        Ok(Self { ports, counters, state: Mutex::new(State::Bound(listeners, tcp)) })
+        let state = Mutex::new(State::Bound(listeners, tcp));
+        Ok(Self { ports, counters, limiter: Arc::default(), notified: Arc::default(), state })
     }
 
     /// The port of each address.
@@ -69,7 +86,10 @@ impl Engine {
         };
         let shared = Arc::new(Shared {
             snapshot: ArcSwap::from_pointee(snapshot.clone()),
+            limiter: Arc::clone(&self.limiter),
+            notified: Arc::clone(&self.notified),
             is_stopping: AtomicBool::new(false),
+            started: Instant::now(),
         });
         let mut threads = Vec::new();
         match self.start_threads(listeners, tcp, &shared, &mut threads) {
@@ -122,6 +142,18 @@ impl Engine {
             thread::sleep(RELEASE_STEP);
         }
         Ok(())
+    }
+
+    /// Limits responses over UDP in this way from now on; none: no more. May be called at any time, before the
+    /// start too.
+    pub fn set_limiter(&self, limiter: Option<Arc<Limiter>>) {
+        self.limiter.store(limiter);
+    }
+
+    /// Zones, by the indices of the snapshots that were asked, whose primaries have said since this was last
+    /// called that there is something new (RFC 1996).
+    pub fn take_notified(&self) -> Vec<usize> {
+        self.notified.take()
     }
 
     /// Answers what has come, ends all threads, closes all sockets. Does nothing the second time.

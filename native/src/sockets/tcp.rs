@@ -11,7 +11,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 
 use super::connection::{Connection, Next};
 use super::engine::Shared;
-use crate::answer::{Answerer, Counter, Counters, Request};
+use crate::answer::{Answerer, Context, Counter, Counters, Request};
 use crate::wire::MAX_MESSAGE_BYTES;
 
 const TICK: Duration = Duration::from_millis(250); // between looks for connections that are overdue
@@ -172,14 +172,19 @@ impl TcpServer {
             return; // closed since its event
         };
         let snapshot = shared.snapshot.load();
-        let view = snapshot.view();
-        let (answerer, counters, reply) = (&mut self.answerer, &self.counters, &mut self.reply);
+        let (answerer, reply) = (&mut self.answerer, &mut self.reply);
+        let context = Context {
+            view: snapshot.view(),
+            counters: &self.counters,
+            limiter: None, // whoever has completed a handshake is who he says
+            notified: &shared.notified,
+            now: shared.now(),
+        };
         let source = peer.source;
         let next = peer.connection.turn(Instant::now(), &mut |packet, output| {
             let (stride, mut length) = (reply.len(), [0]);
             answerer.answer(
-                &view,
-                counters,
+                &context,
                 &[Request { packet, source, is_tcp: true }],
                 reply,
                 stride,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::datagrams::Datagrams;
 use super::engine::Shared;
-use crate::answer::{Answerer, Counter, Counters};
+use crate::answer::{Answerer, Context, Counter, Counters};
 
 const DRAINED_BATCHES: usize = 1024; // when stopping; more than a full socket buffer holds
 const FAULT_PAUSE: Duration = Duration::from_millis(1); // a fault that stays must not take a whole core
@@ -54,8 +54,15 @@ impl UdpServer {
         }
         let (answerer, counters) = (&mut self.answerer, &self.counters);
         self.datagrams.answer(|requests, replies, stride, lengths| {
-            let snapshot = shared.snapshot.load(); // held for this batch alone
-            answerer.answer(&snapshot.view(), counters, requests, replies, stride, lengths);
+            let (snapshot, limiter) = (shared.snapshot.load(), shared.limiter.load()); // for this batch alone
+            let context = Context {
+                view: snapshot.view(),
+                counters,
+                limiter: limiter.as_deref(),
+                notified: &shared.notified,
+                now: shared.now(),
+            };
+            answerer.answer(&context, requests, replies, stride, lengths);
         });
         let failed = self.datagrams.send(&self.socket);
         if failed > 0 {
