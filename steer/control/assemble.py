@@ -36,13 +36,14 @@ def assemble_records(deployment: Deployment, registry: Registry) -> bytes:
         (zone.data, [_steered(deployment, zone, name, numbers, registry) for name in zone.names])
         for zone in deployment.zones
     ]
-    return compile_records(
+    compiled = compile_records(
         zones,
         deployment_key=deployment.deployment_key,
         slot_count=len(numbers),
         identity=_identity(deployment.policy_hash),
         settings=WireSettings(deployment.server.udp_bytes),
     )
+    return compiled.data
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,8 @@ class Rdata:
 
     `names` (0..2, lower-case) are those that a message may compress (RFC 3597 section 4): NS, CNAME and PTR
     have one, SOA two (and 20 octets of suffix), MX one after 2 octets of prefix. Every other type, known or
-    not, is prefix alone, with any name in it in full: `Rdata(rdata.to_wire())`."""
+    not, is prefix alone, with any name in it in full, and in lower case where the canonical form has it so
+    (RFC 4034 section 6.2, RFC 6840 section 5.1): dnspython's `Rdata(rdata.to_digestable())`."""
 
     prefix: bytes = b""
     names: tuple[Labels, ...] = ()
@@ -75,7 +76,8 @@ class SelectorSpec:
 @dataclass(frozen=True, slots=True)
 class SteeredRecord:
     """A name of a zone whose A (`a`) and AAAA (`aaaa`) are decided per client; the zone's data holds neither
-    of them nor a CNAME at `owner`, which is no cut and not below one. The first label may be `*`.
+    of them nor a CNAME at `owner`, which is no cut and not below one. The first label may be `*`. Its HTTPS
+    and SVCB records, where it has any, are in the zone's data.
 
     `counter`: its labelled counter. `anycast_ipv4` (4 octets each) and `anycast_ipv6` (16 each) are what the
     additional section gives for it (ECS-14): not empty where `a` and `aaaa` say that the type exists.
@@ -92,3 +94,19 @@ class SteeredRecord:
     anycast_ipv6: tuple[bytes, ...]
     cname: bool = False
     explains: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerSet:
+    """One RRset that a steered name can ever answer, to be signed beforehand (WIRE DNS-14).
+
+    `steered`: the name's number; `type`: A, AAAA, CNAME, SVCB or HTTPS. `ipv4` (4 octets each) and `ipv6` (16
+    each), in the order in which they are answered: one or the other for A and AAAA; both, for hints, for SVCB
+    and HTTPS, where either may be empty. `host`: the index of a CNAME's host among the deployment's, sorted.
+    """
+
+    steered: int
+    type: int
+    ipv4: tuple[bytes, ...] = ()
+    ipv6: tuple[bytes, ...] = ()
+    host: int = 0

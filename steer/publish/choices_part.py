@@ -25,13 +25,13 @@ def pack_choices(
     `zone_states`: per zone of the records, `format.ZONE_SERVING` and the like; `stale`: whether the POPs'
     states are old."""
     rows = np.zeros(len(table.set_a), dtype=fmt.CHOICE)
-    for name in ("set_a", "ttl_cap_s", "unit4_bits", "unit6_bits", "alternative_offset", "alternative_count"):
+    for name in ("set_a", "cname", "ttl_cap_s", "unit4_bits", "unit6_bits"):
         rows[name] = getattr(table, name)
+    rows["alternative_offset"], rows["alternative_count"] = table.alternative_offset, table.alternative_count
     count_a = len(table.sets_a)
     rows["set_aaaa"] = np.where(table.set_aaaa == fmt.NONE, fmt.NONE, table.set_aaaa + np.uint32(count_a))
     rows["rule_counter"] = np.append(rule_counter, 0)[table.rule]  # -1, a forced choice, counts nothing
     rows["target_counter"] = np.append(target_counter, 0)[table.target]
-    rows["cname"] = fmt.NONE
     sets, addresses = _sets([*table.sets_a, *table.sets_aaaa])
     return b"".join(
         fmt.pack_part(

@@ -1,21 +1,28 @@
 """Fills the tables of a records part from zones: nodes, wildcards, cuts, additional data."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from steer.model.records import (
     TYPE_A,
     TYPE_AAAA,
     TYPE_CNAME,
+    TYPE_HTTPS,
     TYPE_MX,
     TYPE_NS,
+    TYPE_NSEC,
     TYPE_SOA,
     TYPE_SRV,
+    TYPE_SVCB,
     Labels,
     Rdata,
+    RRset,
 )
 from steer.publish import format as fmt
+from steer.publish.names import ancestors, canonical, name_at
 from steer.publish.records_tables import Tables
-from steer.publish.records_zone import ZoneView, ancestors, canonical, srv_target
+from steer.publish.records_zone import ZoneView
+from steer.publish.signable import SignableName, SignableRRset
 
 
 class Compiler:
@@ -29,30 +36,33 @@ class Compiler:
         self._node_of: dict[tuple[int, Labels], int] = {}
         self._rrset_of: dict[tuple[int, Labels, int, Labels], int] = {}
         self._steered_of: dict[tuple[int, Labels], int] = {}
+        self.signable_rrsets: list[SignableRRset | None] = []  # by rrset id
+        self.signable_names: list[SignableName | None] = []  # by index of the steered name
 
     def run(self) -> None:
         """Fill them all. Raises ValueError for zones that break `steer.model.records`' promises."""
         for zone in self._zones:
             self._add_steered(zone)
             self._find_existing(zone)
+            if zone.is_signed:
+                zone.add_proofs()
         for zone in self._zones:
             for owner in sorted(zone.existing, key=canonical):
                 self._node_of[zone.index, owner] = len(self._node_of)
         for zone in self._zones:
             for owner in sorted(zone.existing, key=canonical):
                 self._add_node(zone, owner)
-            soa = zone.rrsets[zone.apex][TYPE_SOA]
-            negative_ttl_s = min(soa.ttl_s, int.from_bytes(soa.records[0].suffix[-4:], "big"))
-            row = (
-                self._tables.name(zone.apex),
-                self._rrset(zone, zone.apex, TYPE_SOA),
-                negative_ttl_s,
-                0,
-                0,
-                0,
-            )
-            self._tables.zones.append(row)
+            self._add_zone(zone)
         self._add_additional()
+
+    def _add_zone(self, zone: ZoneView) -> None:
+        chain = [self._rrset(zone, owner, TYPE_NSEC) for owner in zone.chain.owners] if zone.chain else []
+        flags = fmt.ZONE_SIGNED if zone.is_signed else 0
+        soa = self._rrset(zone, zone.apex, TYPE_SOA)
+        span = (len(self._tables.nsec_chain), len(chain))
+        apex = self._tables.name(zone.apex)
+        self._tables.zones.append((apex, soa, zone.negative_ttl_s, flags, *span))
+        self._tables.nsec_chain += chain
 
     def _find_existing(self, zone: ZoneView) -> None:
         """What exists in the zone: all but glue and what a deeper zone of ours has taken over."""
@@ -71,7 +81,7 @@ class Compiler:
 
     def _add_node(self, zone: ZoneView, owner: Labels) -> None:
         """The node, its rrsets and its place in the tree of names."""
-        types = sorted(zone.rrsets.get(owner, {}))
+        types = zone.plain_types(owner)
         flags = fmt.NODE_APEX if owner == zone.apex else fmt.NODE_CUT if owner in zone.cuts else 0
         flags |= fmt.NODE_CNAME if TYPE_CNAME in types else 0
         name, node = self._tables.name(owner), self._node_of[zone.index, owner]
@@ -79,35 +89,44 @@ class Compiler:
         self._tables.names[name][3 if is_parents_cut else 2] = node
         wildcard = self._node_of.get((zone.index, (b"*", *owner)), fmt.NONE)
         steered = self._steered_of.get((zone.index, owner), fmt.NONE)
-        offset = len(self._tables.node_rrsets)
+        span = (len(self._tables.node_rrsets), len(types))
         self._tables.node_rrsets += [self._rrset(zone, owner, rtype) for rtype in types]
-        self._tables.nodes.append(
-            (zone.index, flags, wildcard, steered, offset, len(types), fmt.NONE, fmt.NONE)
-        )
+        proofs = (self._nsec(zone, owner), self._nsec(zone, (b"*", *owner)))
+        self._tables.nodes.append((zone.index, flags, wildcard, steered, *span, *proofs))
+
+    def _nsec(self, zone: ZoneView, name: Labels) -> int:
+        """The rrset id of the NSEC at a name or over it; NONE in an unsigned zone."""
+        return self._rrset(zone, zone.chain.covering(name), TYPE_NSEC) if zone.chain else fmt.NONE
 
     def _add_steered(self, zone: ZoneView) -> None:
         for owner, record in zone.steered.items():
-            clash = zone.rrsets.get(owner, {}).keys() & {TYPE_A, TYPE_AAAA, TYPE_CNAME}
-            if clash:
-                raise ValueError(f"steered name {owner} has records of types {sorted(clash)}")
             self._steered_of[zone.index, owner] = len(self._tables.steered)
-            flags = (fmt.STEERED_A if record.a else 0) | (fmt.STEERED_AAAA if record.aaaa else 0)
-            flags |= (fmt.STEERED_CNAME if record.cname else 0) | (
-                fmt.STEERED_EXPLAIN if record.explains else 0
+            exists = (
+                (fmt.STEERED_A, record.a),
+                (fmt.STEERED_AAAA, record.aaaa),
+                (fmt.STEERED_CNAME, record.cname),
+                (fmt.STEERED_EXPLAIN, record.explains),
             )
+            flags = sum(flag for flag, is_set in exists if is_set)
             selector = self._tables.selector(record.selector)
-            self._tables.steered.append((record.ttl_s, flags, selector, record.counter, 0, 0))
+            further = {
+                rtype: (zone.rrsets[owner][rtype].ttl_s, zone.templates[owner, rtype])
+                for rtype in (TYPE_SVCB, TYPE_HTTPS)
+                if (owner, rtype) in zone.templates
+            }
+            span = self._tables.steered_rrset_rows(further)
+            self._tables.steered.append((record.ttl_s, flags, selector, record.counter, *span))
+            signable = SignableName(zone.index, owner, record.ttl_s, further)
+            self.signable_names.append(signable if zone.is_signed else None)
 
     def _rrset(self, zone: ZoneView, owner: Labels, rtype: int, written_as: Labels | None = None) -> int:
         """The id of a zone's rrset; `written_as`: the owner to give it, for what a wildcard stands for."""
         key = (zone.index, owner, rtype, written_as or owner)
         if key not in self._rrset_of:
-            rrset = zone.rrsets[owner][rtype]
-            flags = 0
-            if rtype == TYPE_CNAME and self._is_steered(rrset.records[0].names[0]):
-                flags = fmt.RRSET_STEERED_TARGET
-            self._rrset_of[key] = self._tables.rrset(
-                written_as or owner, rtype, flags, rrset.ttl_s, rrset.records
+            rrset = replace(zone.rrsets[owner][rtype], owner=written_as or owner)
+            is_alias = rtype == TYPE_CNAME and self._is_steered(rrset.records[0].names[0])
+            self._rrset_of[key] = self._add_rrset(
+                zone, owner, rrset, fmt.RRSET_STEERED_TARGET if is_alias else 0
             )
         return self._rrset_of[key]
 
@@ -115,13 +134,22 @@ class Compiler:
         """The id of an rrset made of a steered name's anycast addresses; None if the type does not exist."""
         record, key = zone.steered[owner], (zone.index, owner, rtype, written_as)
         exists, addresses = {
-            TYPE_A: (record.a, record.anycast_ipv4),
-            TYPE_AAAA: (record.aaaa, record.anycast_ipv6),
+            TYPE_A: (record.a and not record.explains, record.anycast_ipv4),
+            TYPE_AAAA: (record.aaaa and not record.explains, record.anycast_ipv6),
         }[rtype]
         if exists and key not in self._rrset_of:
             records = tuple(Rdata(address) for address in addresses)
-            self._rrset_of[key] = self._tables.rrset(written_as, rtype, 0, record.ttl_s, records)
+            self._rrset_of[key] = self._add_rrset(
+                zone, owner, RRset(written_as, rtype, record.ttl_s, records), 0
+            )
         return self._rrset_of.get(key)
+
+    def _add_rrset(self, zone: ZoneView, owner: Labels, rrset: RRset, flags: int) -> int:
+        """The id of a new rrset of the zone's `owner`. What a wildcard stands for in additional is unsigned:
+        a validator could not tell it from data of its own."""
+        is_signed = zone.is_signed and rrset.owner == owner and zone.is_authoritative(owner, rrset.type)
+        self.signable_rrsets.append(SignableRRset.of(zone.index, rrset) if is_signed else None)
+        return self._tables.rrset(rrset, flags)
 
     def _add_additional(self) -> None:
         """Give every NS, MX and SRV rrset the addresses of the names in it, in order, none twice."""
@@ -130,7 +158,7 @@ class Compiler:
                 continue
             ids: dict[int, None] = {}
             for record in self._zones[zone_index].rrsets[owner][rtype].records:
-                target = srv_target(record.prefix) if rtype == TYPE_SRV else record.names[0]
+                target = _srv_target(record.prefix) if rtype == TYPE_SRV else record.names[0]
                 if target is not None:
                     ids |= dict.fromkeys(self._addresses_of(target))
             self._tables.set_additional(rrset, list(ids))
@@ -168,3 +196,12 @@ class Compiler:
             if suffix in self._zone_of_apex:
                 return self._zone_of_apex[suffix]
         return None
+
+
+def _srv_target(rdata: bytes) -> Labels | None:
+    """The target in SRV RDATA (RFC 2782); None for bytes that are no SRV RDATA."""
+    try:
+        target, end = name_at(rdata, 6)
+    except ValueError:
+        return None
+    return target if end == len(rdata) else None

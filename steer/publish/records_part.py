@@ -9,11 +9,12 @@ from ipaddress import IPv4Address, IPv6Address
 
 import numpy as np
 
-from steer.model.records import Labels, SteeredRecord, ZoneData
+from steer.model.records import Labels, RRset, SteeredRecord, ZoneData
 from steer.publish import format as fmt
 from steer.publish.records_compiler import Compiler
 from steer.publish.records_tables import Row, Tables
 from steer.publish.records_zone import ZoneView
+from steer.publish.signable import CompiledRecords
 
 _MAPPED = 0xFFFF << 32  # ::ffff:0:0, in front of an IPv4 address
 
@@ -43,16 +44,22 @@ def compile_records(
     identity: bytes,
     settings: WireSettings | None = None,
     cname_hosts: Sequence[Labels] = (),
-) -> bytes:
+    signed: Mapping[Labels, Sequence[RRset]] | None = None,
+) -> CompiledRecords:
     """The records part of these zones, each with its steered names.
 
     Steered names are numbered in the order given, zone by zone: so must `FORCED` of the choices be.
     `deployment_key`, `identity`: 16 bytes; every slot is below `slot_count`; `cname_hosts`: what the `cname`
-    of choices counts into. Raises ValueError where the caller broke what `steer.model.records` promises."""
+    of choices counts into; `signed`: apex of each zone that is signed -> the RRsets of its keys (DNSKEY, CDS,
+    CDNSKEY). Raises ValueError where the caller broke what `steer.model.records` promises."""
     settings = settings or WireSettings()
     tables = Tables()
-    views = [ZoneView.of(index, data, steered) for index, (data, steered) in enumerate(zones)]
-    Compiler(views, tables).run()
+    views = [
+        ZoneView.of(index, data, steered, (signed or {}).get(data.apex))
+        for index, (data, steered) in enumerate(zones)
+    ]
+    compiler = Compiler(views, tables)
+    compiler.run()
     hosts = [tables.name(host) for host in cname_hosts]
     row = _settings_row(settings, tables)
     row["deployment_key"][0] = np.frombuffer(deployment_key, dtype=fmt.BYTE, count=16)
@@ -80,7 +87,14 @@ def compile_records(
         fmt.Section.LABELS: np.array(labels, dtype=fmt.LABEL),
         fmt.Section.BYTES: np.frombuffer(bytes(tables.bytes), dtype=fmt.BYTE),
     }
-    return b"".join(fmt.pack_part(fmt.Part.RECORDS, identity, sections))
+    return CompiledRecords(
+        data=b"".join(fmt.pack_part(fmt.Part.RECORDS, identity, sections)),
+        identity=identity,
+        apexes=tuple(view.apex for view in views),
+        rrsets=tuple(compiler.signable_rrsets),
+        names=tuple(compiler.signable_names),
+        cname_hosts=tuple(cname_hosts),
+    )
 
 
 def _settings_row(settings: WireSettings, tables: Tables) -> fmt.Array:

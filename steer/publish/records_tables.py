@@ -1,8 +1,11 @@
 """The sections of a records part while they grow; rows are tuples in the order of their dtype's fields."""
 
+from collections.abc import Mapping
+
 from steer.model.hashing import hash_prefix
-from steer.model.records import ArmSpec, Labels, Rdata, SelectorSpec
+from steer.model.records import ArmSpec, Labels, Rdata, RRset, SelectorSpec
 from steer.publish import format as fmt
+from steer.publish.templates import Template
 
 Row = tuple[int, ...]
 
@@ -52,13 +55,14 @@ class Tables:
             self.names.append([parent, self.offset(label), fmt.NONE, fmt.NONE])
         return self._name_of[labels]
 
-    def rrset(self, owner: Labels, rtype: int, flags: int, ttl_s: int, records: tuple[Rdata, ...]) -> int:
+    def rrset(self, rrset: RRset, flags: int) -> int:
         """The id of a new rrset; equal records are stored once."""
+        records = rrset.records
         if records not in self._records_of:
             self._records_of[records] = len(self.records)
             self.records += [self._record(record) for record in records]
-        row = (self.name(owner), rtype, flags, ttl_s, self._records_of[records], len(records), 0, 0)
-        self.rrsets.append(row)
+        span = (self._records_of[records], len(records))
+        self.rrsets.append((self.name(rrset.owner), rrset.type, flags, rrset.ttl_s, *span, 0, 0))
         return len(self.rrsets) - 1
 
     def set_additional(self, rrset: int, ids: list[int]) -> None:
@@ -76,6 +80,17 @@ class Tables:
             self.selectors.append((spec.slot, len(self.arms), len(arms), *hashed))
             self.arms += [(arm.last, arm.slot, arm.counter) for arm in arms]
         return self._selector_of[spec]
+
+    def steered_rrset_rows(self, further: Mapping[int, tuple[int, tuple[Template, ...]]]) -> Row:
+        """(offset, count) of a steered name's further types: TTL and templates of each, in rising order."""
+        rows = len(self.steered_rrsets)
+        for rtype, (ttl_s, templates) in further.items():
+            self.steered_rrsets.append((rtype, 0, ttl_s, len(self.templates), len(templates)))
+            for template in templates:
+                flags = fmt.TEMPLATE_HINTS if template.hints else 0
+                pieces = (self.text(part) for part in (template.before, template.between, template.after))
+                self.templates.append((flags, *(value for piece in pieces for value in piece), 0))
+        return rows, len(further)
 
     def offset(self, data: bytes) -> int:
         """Where these bytes stand; equal ones are stored once."""

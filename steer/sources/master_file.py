@@ -247,7 +247,7 @@ def _rdata_of(rdata: dns.rdata.Rdata) -> Rdata:
     if number == TYPE_MX:
         preference = int(rdata.preference).to_bytes(2, "big")  # type: ignore[attr-defined]
         return Rdata(preference, (labels_of(rdata.exchange),))  # type: ignore[attr-defined]
-    wire = rdata.to_wire() or b""
+    wire = rdata.to_digestable()
     if number == TYPE_SOA:
         names = (labels_of(rdata.mname), labels_of(rdata.rname))  # type: ignore[attr-defined]
         return Rdata(names=names, suffix=wire[-_SOA_COUNTERS_BYTES:])

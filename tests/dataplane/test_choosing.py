@@ -101,7 +101,10 @@ def _records(units: tuple[int, int]) -> bytes:
         )
         for name, selector in zip(NAMES, selectors, strict=True)
     ]
-    return compile_records([(ZONE, steered)], deployment_key=KEY, slot_count=PARTITIONS, identity=IDENTITY)
+    compiled = compile_records(
+        [(ZONE, steered)], deployment_key=KEY, slot_count=PARTITIONS, identity=IDENTITY
+    )
+    return compiled.data
 
 
 _directory: list[Path] = []

@@ -178,7 +178,7 @@ def build_world(*, steers: bool = True) -> World:
             slot_count=3,
             identity=IDENTITY,
             settings=WireSettings(UDP_BYTES),
-        ),
+        ).data,
         spec.build(),
         build_choices(choices, forced, [fmt.ZONE_SERVING] * len(zones)),
         spec,

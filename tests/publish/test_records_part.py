@@ -131,7 +131,7 @@ def zone_data(apex: Labels, zone: Zone) -> ZoneData:
 
 
 def compiled(*zones: tuple[ZoneData, tuple[SteeredRecord, ...]], slot_count: int = 1) -> bytes:
-    return compile_records(zones, deployment_key=bytes(16), slot_count=slot_count, identity=IDENTITY)
+    return compile_records(zones, deployment_key=bytes(16), slot_count=slot_count, identity=IDENTITY).data
 
 
 @pytest.fixture(scope="module")
