@@ -184,7 +184,7 @@ impl Writer {
         slot: &mut Slot,
     ) -> Begun {
         counters.count(if request.is_tcp { Counter::QueriesTcp } else { Counter::QueriesUdp });
-        match parse(request.packet, &mut slot.asked, &mut self.labels, view.records.steers) {
+        match parse(request.packet, &mut slot.asked, &mut self.labels, view.records.steers()) {
             Parsed::Dropped(dropped) => {
                 counters.count(match dropped {
                     Dropped::Short => Counter::DroppedShort,

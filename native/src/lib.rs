@@ -121,18 +121,44 @@ mod _native {
         }
     }
 
-    /// The one immutable value from which the engine answers: three parts, shared with whoever else holds
-    /// them.
+    /// What depends on keys and the calendar: signatures of everything that can be answered.
     ///
-    /// ValueError where they do not fit together.
+    /// `data`: a part as `steer.publish.format.pack_part` writes it. ValueError says which invariant fails.
+    #[pyclass(frozen)]
+    struct Signatures(Arc<snapshot::Signatures>);
+
+    #[pymethods]
+    impl Signatures {
+        #[new]
+        fn new(py: Python<'_>, data: &[u8]) -> PyResult<Self> {
+            py.detach(|| snapshot::Signatures::load(data)).map(|part| Self(Arc::new(part))).map_err(refused)
+        }
+
+        /// 16 bytes that name the part's inputs.
+        #[getter]
+        fn identity<'p>(&self, py: Python<'p>) -> Bound<'p, PyBytes> {
+            PyBytes::new(py, &self.0.identity)
+        }
+    }
+
+    /// The one immutable value from which the engine answers: its parts, shared with whoever else holds them.
+    ///
+    /// `signatures`: where a zone is signed, and only there. ValueError where they do not fit together.
     #[pyclass(frozen)]
     struct Snapshot(Arc<snapshot::Snapshot>);
 
     #[pymethods]
     impl Snapshot {
         #[new]
-        fn new(records: &Records, map: &Map, choices: &Choices) -> PyResult<Self> {
-            snapshot::Snapshot::new(records.0.clone(), map.0.clone(), choices.0.clone())
+        #[pyo3(signature = (records, map, choices, signatures = None))]
+        fn new(
+            records: &Records,
+            map: &Map,
+            choices: &Choices,
+            signatures: Option<&Signatures>,
+        ) -> PyResult<Self> {
+            let signatures = signatures.map(|part| part.0.clone());
+            snapshot::Snapshot::new(records.0.clone(), map.0.clone(), choices.0.clone(), signatures)
                 .map(|snapshot| Self(Arc::new(snapshot)))
                 .map_err(refused)
         }

@@ -7,9 +7,12 @@ mod zones;
 use bytemuck::Pod;
 
 use super::format::{
-    AddressSet, Alternative, Arm, Choice, Header, Name, Node, PartKind, Record, Rrset, Section, Selector,
-    Settings, Steered, TableEntry, Zone,
+    AddressSet, Alternative, Arm, Choice, Condition, Header, Label, Name, Node, NotifySource, PartKind,
+    Record, Rrset, Section, Selector, Settings, Signature, SignatureSpan, Signed, SignedSet, Steered,
+    SteeredRrset, TableEntry, Template, Zone,
 };
+
+use super::part::VERSION;
 
 pub use map_tables::{Leaf, MapTables, whole_space};
 pub use world::{World, small_world};
@@ -58,7 +61,7 @@ impl PartBuilder {
         let body = [table, sections].concat();
         let header = Header {
             magic: *b"STEERSNP",
-            version: 1,
+            version: VERSION,
             part: self.kind as u32,
             section_count: self.sections.len() as u32,
             crc32: crc32fast::hash(&body),
@@ -87,6 +90,13 @@ pub struct RecordTables {
     pub selectors: Vec<Selector>,
     pub arms: Vec<Arm>,
     pub bytes: Vec<u8>,
+    pub nsec_chain: Vec<u32>,
+    pub steered_rrsets: Vec<SteeredRrset>,
+    pub templates: Vec<Template>,
+    pub cname_hosts: Vec<u32>,
+    pub cookie_secrets: Vec<[u8; 16]>,
+    pub notify_sources: Vec<NotifySource>,
+    pub labels: Vec<Label>,
 }
 
 impl RecordTables {
@@ -106,6 +116,13 @@ impl RecordTables {
             .with(Section::Selectors, &self.selectors)
             .with(Section::Arms, &self.arms)
             .with(Section::Bytes, &self.bytes)
+            .with(Section::NsecChain, &self.nsec_chain)
+            .with(Section::SteeredRrsets, &self.steered_rrsets)
+            .with(Section::Templates, &self.templates)
+            .with(Section::CnameHosts, &self.cname_hosts)
+            .with(Section::CookieSecrets, &self.cookie_secrets)
+            .with(Section::NotifySources, &self.notify_sources)
+            .with(Section::Labels, &self.labels)
             .build()
     }
 }
@@ -120,6 +137,8 @@ pub struct ChoiceTables {
     pub addresses: Vec<u8>,
     pub forced: Vec<u32>,
     pub bytes: Vec<u8>,
+    pub condition: Condition,
+    pub zone_states: Vec<u32>,
 }
 
 impl ChoiceTables {
@@ -132,6 +151,34 @@ impl ChoiceTables {
             .with(Section::Addresses, &self.addresses)
             .with(Section::Forced, &self.forced)
             .with(Section::ChoiceBytes, &self.bytes)
+            .with(Section::Condition, &[self.condition])
+            .with(Section::ZoneStates, &self.zone_states)
+            .build()
+    }
+}
+
+/// The tables of `signatures`.
+#[derive(Clone, Debug, Default)]
+#[allow(missing_docs, reason = "docs/snapshot_format.md explains each")]
+pub struct SignatureTables {
+    pub signed: Signed,
+    pub static_signatures: Vec<SignatureSpan>,
+    pub hash: Vec<u32>,
+    pub sets: Vec<SignedSet>,
+    pub signatures: Vec<Signature>,
+    pub bytes: Vec<u8>,
+}
+
+impl SignatureTables {
+    /// The part's bytes.
+    pub fn build(&self) -> Vec<u8> {
+        PartBuilder::new(PartKind::Signatures)
+            .with(Section::Signed, &[self.signed])
+            .with(Section::StaticSignatures, &self.static_signatures)
+            .with(Section::SignatureHash, &self.hash)
+            .with(Section::SignedSets, &self.sets)
+            .with(Section::Signatures, &self.signatures)
+            .with(Section::SignatureBytes, &self.bytes)
             .build()
     }
 }

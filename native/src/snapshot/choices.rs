@@ -1,7 +1,10 @@
 //! The choices of a snapshot: the addresses that each plan comes to under the POPs' present state.
 use std::hint::black_box;
 
-use super::format::{AddressSet, Alternative, Choice, LABELLED_COUNT, NONE, PartKind, Section};
+use super::format::{
+    AddressSet, Alternative, CONDITION_STALE, Choice, Condition, LABELLED_COUNT, NONE, PartKind, Section,
+    ZONE_NOT_READY,
+};
 use super::part::{BadPart, Part, prove, prove_slice};
 
 /// Octets of an IPv4 and of an IPv6 address.
@@ -19,6 +22,8 @@ pub struct Choices {
     addresses: Vec<u8>,
     forced: Vec<u32>,
     bytes: Vec<u8>,
+    condition: Condition,
+    zone_states: Vec<u32>,
 }
 
 impl Choices {
@@ -35,6 +40,8 @@ impl Choices {
             addresses: part.items(Section::Addresses)?,
             forced: part.items(Section::Forced)?,
             bytes: part.items(Section::ChoiceBytes)?,
+            condition: part.single(Section::Condition)?,
+            zone_states: part.items(Section::ZoneStates)?,
         };
         choices.prove()?;
         Ok(choices)
@@ -48,6 +55,27 @@ impl Choices {
     /// For how many steered names a forced choice is known, or that there is none.
     pub fn forced_count(&self) -> usize {
         self.forced.len()
+    }
+
+    /// Of how many zones the state is known.
+    pub fn zone_count(&self) -> usize {
+        self.zone_states.len()
+    }
+
+    /// Whether a zone serves, is stale, or is not ready.
+    pub fn zone_state(&self, zone: u32) -> u32 {
+        self.zone_states[zone as usize]
+    }
+
+    /// The states of the POPs are old.
+    pub fn is_stale(&self) -> bool {
+        self.condition.flags & CONDITION_STALE != 0
+    }
+
+    /// A bound on the CNAME hosts in use: all are below.
+    pub fn cname_hosts_used(&self) -> u32 {
+        let used = self.choices.iter().map(|choice| choice.cname).filter(|&cname| cname != NONE);
+        used.max().map_or(0, |cname| cname + 1)
     }
 
     /// A choice by its index.
@@ -107,6 +135,9 @@ impl Choices {
         for (index, &choice) in self.forced.iter().enumerate() {
             let known = choice == NONE || (choice as usize) < self.choices.len();
             prove!(known, "forced {index}: no choice {choice}");
+        }
+        for (index, &state) in self.zone_states.iter().enumerate() {
+            prove!(state <= ZONE_NOT_READY, "zone {index} is in state {state}");
         }
         Ok(())
     }

@@ -23,6 +23,8 @@ pub const LABELLED_COUNT: usize = 65_536;
 
 /// Flag of `Settings`: some zone steers something.
 pub const SETTINGS_STEERS: u32 = 1;
+/// Flag of `Settings`: cookies are answered.
+pub const SETTINGS_COOKIES: u32 = 2;
 /// Flag of `Node`: a zone's apex.
 pub const NODE_APEX: u32 = 1;
 /// Flag of `Node`: a delegation.
@@ -31,12 +33,28 @@ pub const NODE_CUT: u32 = 2;
 pub const NODE_CNAME: u32 = 4;
 /// Flag of `Rrset`: a CNAME whose target is steered.
 pub const RRSET_STEERED_TARGET: u16 = 1;
+/// Flag of `Zone`: answers to DO carry signatures and proofs.
+pub const ZONE_SIGNED: u32 = 1;
 /// Flag of `Steered`: the name has addresses of type A.
 pub const STEERED_A: u32 = 1;
 /// Flag of `Steered`: the name has addresses of type AAAA.
 pub const STEERED_AAAA: u32 = 2;
+/// Flag of `Steered`: the name is a CNAME and nothing else.
+pub const STEERED_CNAME: u32 = 4;
+/// Flag of `Steered`: the name explains its choice, and has no other type.
+pub const STEERED_EXPLAIN: u32 = 8;
+/// Flag of `Template`: the hints stand there.
+pub const TEMPLATE_HINTS: u32 = 1;
+/// Flag of `Condition`: the states of the POPs are old.
+pub const CONDITION_STALE: u32 = 1;
+/// A zone's state: it is served.
+pub const ZONE_SERVING: u32 = 0;
+/// A zone's state: its primary has been silent too long.
+pub const ZONE_STALE: u32 = 1;
+/// A zone's state: it has no data, or they have expired.
+pub const ZONE_NOT_READY: u32 = 2;
 
-/// Which of a snapshot's three parts a buffer holds.
+/// Which of a snapshot's parts a buffer holds.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum PartKind {
     /// What depends on neither client nor POPs.
@@ -45,6 +63,8 @@ pub enum PartKind {
     Map = 2,
     /// What depends on the POPs.
     Choices = 3,
+    /// What depends on keys and the calendar.
+    Signatures = 4,
 }
 
 /// Declares the section numbers; unique over all parts.
@@ -58,10 +78,14 @@ macro_rules! sections {
 }
 sections! {
     Settings = 1, Names = 2, NameHash = 3, Nodes = 4, NodeRrsets = 5, Rrsets = 6, Records = 7, Additional = 8,
-    Zones = 9, Steered = 10, Selectors = 11, Arms = 12, Bytes = 13,
+    Zones = 9, Steered = 10, Selectors = 11, Arms = 12, Bytes = 13, NsecChain = 14, SteeredRrsets = 15, Templates = 16,
+    CnameHosts = 17, CookieSecrets = 18, NotifySources = 19, Labels = 20,
     V4Direct = 32, V6Direct = 33, TrieNodes = 34, LeafRows = 35, PlanOfClass = 36, FallbackPlan = 37,
     SourceStarts = 38, SourceClasses = 39, Views = 40, MapShape = 41,
     Choices = 64, Alternatives = 65, Sets = 66, Addresses = 67, Forced = 68, ChoiceBytes = 69,
+    Condition = 70, ZoneStates = 71,
+    Signed = 80, StaticSignatures = 81, SignatureHash = 82, SignedSets = 83, Signatures = 84,
+    SignatureBytes = 85,
 }
 
 /// Declares an item of a section: plain values, used in place.
@@ -82,12 +106,14 @@ item! { /** First bytes of a part. */ Header: 64 {
 item! { /** Where a section lies. */ TableEntry: 24 {
     section: u32, item_bytes: u32, offset: u64, count: u64,
 } }
-item! { /** What holds for the whole deployment. */ Settings: 32 {
-    deployment_key: [u8; 16], flags: u32, udp_bytes: u32, slot_count: u32, reserved: u32,
+item! { /** What holds for the whole deployment. */ Settings: 56 {
+    deployment_key: [u8; 16], flags: u32, udp_bytes: u32, slot_count: u32, nsid_offset: u32, nsid_bytes: u32,
+    id_server_offset: u32, id_server_bytes: u32, version_offset: u32, version_bytes: u32, reserved: u32,
 } }
 item! { /** A name in the tree. */ Name: 16 { parent: u32, label_offset: u32, node: u32, cut_node: u32 } }
-item! { /** What stands at a name in a zone. */ Node: 24 {
+item! { /** What stands at a name in a zone. */ Node: 32 {
     zone: u32, flags: u32, wildcard: u32, steered: u32, rrset_offset: u32, rrset_count: u32,
+    nsec: u32, nsec_wildcard: u32,
 } }
 item! { /** Records of one name and type. */ Rrset: 28 {
     name: u32, kind: u16, flags: u16, ttl_s: u32, record_offset: u32, record_count: u32,
@@ -96,8 +122,21 @@ item! { /** Records of one name and type. */ Rrset: 28 {
 item! { /** RDATA: prefix, two names, suffix. */ Record: 24 {
     prefix_offset: u32, prefix_bytes: u32, name_1: u32, name_2: u32, suffix_offset: u32, suffix_bytes: u32,
 } }
-item! { /** A zone. */ Zone: 16 { apex: u32, soa: u32, negative_ttl_s: u32, reserved: u32 } }
-item! { /** A steered name. */ Steered: 16 { ttl_s: u32, flags: u32, selector: u32, counter: u32 } }
+item! { /** A zone. */ Zone: 24 {
+    apex: u32, soa: u32, negative_ttl_s: u32, flags: u32, nsec_offset: u32, nsec_count: u32,
+} }
+item! { /** A steered name. */ Steered: 24 {
+    ttl_s: u32, flags: u32, selector: u32, counter: u32, rrset_offset: u32, rrset_count: u32,
+} }
+item! { /** A further type of a steered name. */ SteeredRrset: 16 {
+    kind: u16, reserved: u16, ttl_s: u32, template_offset: u32, template_count: u32,
+} }
+item! { /** RDATA with places for addresses. */ Template: 32 {
+    flags: u32, before_offset: u32, before_bytes: u32, between_offset: u32, between_bytes: u32,
+    after_offset: u32, after_bytes: u32, reserved: u32,
+} }
+item! { /** Who may send NOTIFY for a zone. */ NotifySource: 24 { high: u64, low: u64, zone: u32, reserved: u32 } }
+item! { /** The text of a labelled counter. */ Label: 12 { counter: u32, offset: u32, bytes: u32 } }
 item! { /** A policy, or an experiment over several. */ Selector: 24 {
     slot: u32, arm_offset: u32, arm_count: u32, hash_offset: u32, hash_bytes: u32,
     unit4_bits: u8, unit6_bits: u8, reserved: u16,
@@ -113,9 +152,19 @@ item! { /** The next 6 bits of a key. */ TrieNode: 24 {
 item! { /** Start of a range of source addresses. */ SourceStart: 16 { high: u64, low: u64 } }
 item! { /** What a plan comes to. */ Choice: 32 {
     set_a: u32, set_aaaa: u32, ttl_cap_s: u32, rule_counter: u32, target_counter: u32,
-    alternative_offset: u32, alternative_count: u16, unit4_bits: u8, unit6_bits: u8, reserved: u32,
+    alternative_offset: u32, alternative_count: u16, unit4_bits: u8, unit6_bits: u8, cname: u32,
 } }
+item! { /** What holds for all choices. */ Condition: 8 { flags: u32, reserved: u32 } }
 item! { /** One of a weighted choice. */ Alternative: 16 {
     weight: u32, choice: u32, hash_offset: u32, hash_bytes: u32,
 } }
 item! { /** Addresses answered together. */ AddressSet: 8 { offset: u32, count: u32 } }
+item! { /** Which records were signed. */ Signed: 24 {
+    records_identity: [u8; 16], rrset_count: u32, steered_count: u32,
+} }
+item! { /** Signatures that stand one after another. */ SignatureSpan: 8 { offset: u32, count: u32 } }
+item! { /** What can be answered at a steered name. */ SignedSet: 24 {
+    steered: u32, kind: u16, reserved: u16, key_offset: u32, key_bytes: u32, signature_offset: u32,
+    signature_count: u32,
+} }
+item! { /** RDATA of an RRSIG. */ Signature: 16 { expires_s: u32, offset: u32, bytes: u32, reserved: u32 } }

@@ -7,7 +7,8 @@ use bytemuck::Pod;
 use super::format::{Header, PartKind, Section, TableEntry};
 
 const MAGIC: [u8; 8] = *b"STEERSNP";
-const VERSION: u32 = 1;
+/// Version of the format.
+pub(super) const VERSION: u32 = 2;
 const ALIGNMENT: usize = 64;
 const HEADER_BYTES: usize = size_of::<Header>();
 

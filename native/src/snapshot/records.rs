@@ -2,13 +2,13 @@
 //! label. Knows tables, not messages: a label is a length octet and octets, of either case when it is looked
 //! for.
 use super::format::{
-    Arm, NODE_APEX, NODE_CUT, NONE, Name, Node, PartKind, Record, Rrset, SETTINGS_STEERS, Section, Selector,
-    Settings, Steered, Zone,
+    Arm, Label, NODE_APEX, NODE_CUT, NONE, Name, Node, NotifySource, PartKind, Record, Rrset, Section,
+    Selector, Settings, Steered, SteeredRrset, Template, ZONE_SIGNED, Zone,
 };
 use super::part::{BadPart, Part};
-use super::records_proof;
 use super::shares::DeploymentKey;
 use super::whole_names::WholeNames;
+use super::{records_proof, settings_proof, steered_proof};
 
 /// The root's name.
 pub const ROOT: u32 = 0;
@@ -22,10 +22,12 @@ pub struct Records {
     pub deployment_key: DeploymentKey,
     /// Largest UDP response, and the size offered in OPT, in octets.
     pub udp_bytes: u16,
-    /// Some zone steers something, so ECS is answered (ECS-8).
-    pub steers: bool,
     /// All slots of the selectors and arms are below.
     pub slots_used: u32,
+    pub(super) settings: Settings,
+    pub(super) cookie_secrets: Vec<[u8; 16]>,
+    pub(super) notify_sources: Vec<NotifySource>,
+    pub(super) labels: Vec<Label>,
     pub(super) names: Vec<Name>,
     pub(super) name_hash: Vec<u32>,
     pub(super) nodes: Vec<Node>,
@@ -34,7 +36,11 @@ pub struct Records {
     pub(super) records: Vec<Record>,
     pub(super) additional: Vec<u32>,
     pub(super) zones: Vec<Zone>,
+    pub(super) nsec_chain: Vec<u32>,
     pub(super) steered: Vec<Steered>,
+    pub(super) steered_rrsets: Vec<SteeredRrset>,
+    pub(super) templates: Vec<Template>,
+    pub(super) cname_hosts: Vec<u32>,
     pub(super) selectors: Vec<Selector>,
     pub(super) arms: Vec<Arm>,
     pub(super) bytes: Vec<u8>,
@@ -78,8 +84,11 @@ impl Records {
             identity: part.identity,
             deployment_key: DeploymentKey::new(&settings.deployment_key),
             udp_bytes: 0,
-            steers: settings.flags & SETTINGS_STEERS != 0,
             slots_used: 0,
+            settings,
+            cookie_secrets: part.items(Section::CookieSecrets)?,
+            notify_sources: part.items(Section::NotifySources)?,
+            labels: part.items(Section::Labels)?,
             names: part.items(Section::Names)?,
             name_hash: part.items(Section::NameHash)?,
             nodes: part.items(Section::Nodes)?,
@@ -88,14 +97,20 @@ impl Records {
             records: part.items(Section::Records)?,
             additional: part.items(Section::Additional)?,
             zones: part.items(Section::Zones)?,
+            nsec_chain: part.items(Section::NsecChain)?,
             steered: part.items(Section::Steered)?,
+            steered_rrsets: part.items(Section::SteeredRrsets)?,
+            templates: part.items(Section::Templates)?,
+            cname_hosts: part.items(Section::CnameHosts)?,
             selectors: part.items(Section::Selectors)?,
             arms: part.items(Section::Arms)?,
             bytes: part.items(Section::Bytes)?,
             whole_names: WholeNames::default(),
         };
-        records.udp_bytes = records_proof::udp_bytes(&settings)?;
-        records.slots_used = records_proof::prove(&records, settings.slot_count)?;
+        records.udp_bytes = settings_proof::udp_bytes(&settings)?;
+        settings_proof::prove(&records)?;
+        records_proof::prove(&records)?;
+        records.slots_used = steered_proof::prove(&records)?;
         records.whole_names = WholeNames::new(&records);
         Ok(records)
     }
@@ -217,34 +232,24 @@ impl Records {
         )
     }
 
+    /// Which rrsets there are.
+    pub(super) fn rrset_count(&self) -> usize {
+        self.rrsets.len()
+    }
+
+    /// Which zones there are.
+    pub(super) fn zone_count(&self) -> usize {
+        self.zones.len()
+    }
+
+    /// Whether some zone is signed.
+    pub(super) fn has_signed_zone(&self) -> bool {
+        self.zones.iter().any(|zone| zone.flags & ZONE_SIGNED != 0)
+    }
+
     /// A zone by its id.
     pub fn zone(&self, id: u32) -> &Zone {
         &self.zones[id as usize]
-    }
-
-    /// A steered name by its id.
-    pub fn steered(&self, id: u32) -> &Steered {
-        &self.steered[id as usize]
-    }
-
-    /// Which steered names there are.
-    pub fn steered_count(&self) -> usize {
-        self.steered.len()
-    }
-
-    /// Who selects for a steered name.
-    pub fn selector_of(&self, steered: &Steered) -> &Selector {
-        &self.selectors[steered.selector as usize]
-    }
-
-    /// The arms of an experiment, by rising `last`; none for a policy.
-    pub fn arms_of(&self, selector: &Selector) -> &[Arm] {
-        slice(&self.arms, selector.arm_offset, selector.arm_count)
-    }
-
-    /// What an experiment hashes before the unit.
-    pub fn hash_prefix_of(&self, selector: &Selector) -> &[u8] {
-        slice(&self.bytes, selector.hash_offset, selector.hash_bytes)
     }
 
     /// The child of a name with this label, or NONE.
@@ -284,7 +289,7 @@ impl Records {
 }
 
 /// `count` items from `offset`; proved at load to lie inside.
-fn slice<T>(items: &[T], offset: u32, count: u32) -> &[T] {
+pub(super) fn slice<T>(items: &[T], offset: u32, count: u32) -> &[T] {
     &items[offset as usize..offset as usize + count as usize]
 }
 

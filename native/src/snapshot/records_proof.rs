@@ -1,7 +1,6 @@
 //! Proves the part `records`: after it, no index of a walk leaves its table and every walk ends.
-use super::format::{
-    LABELLED_COUNT, NODE_APEX, NODE_CNAME, NODE_CUT, NONE, Node, Record, Rrset, Selector, Settings,
-};
+use super::denial::CanonicalKey;
+use super::format::{NODE_APEX, NODE_CNAME, NODE_CUT, NONE, Node, Record, Rrset, ZONE_SIGNED, Zone};
 use super::part::{BadPart, prove, prove_slice};
 use super::records::{ROOT, Records};
 
@@ -9,26 +8,14 @@ const TYPE_A: u16 = 1;
 const TYPE_NS: u16 = 2;
 const TYPE_CNAME: u16 = 5;
 const TYPE_AAAA: u16 = 28;
+const TYPE_NSEC: u16 = 47;
 const MAX_NAME_BYTES: usize = 255;
 const MAX_RDATA_BYTES: usize = 65_535;
-const UDP_BYTES: std::ops::RangeInclusive<u32> = 512..=4096;
 
-/// The UDP size of the settings.
-/// # Errors
-/// When no response buffer is that large, or RFC 1035 promises more.
-pub(super) fn udp_bytes(settings: &Settings) -> Result<u16, BadPart> {
-    prove!(
-        UDP_BYTES.contains(&settings.udp_bytes),
-        "udp_bytes is {}, 512 to 4096 will do",
-        settings.udp_bytes
-    );
-    Ok(settings.udp_bytes as u16)
-}
-
-/// Proves all tables; returns a bound on the slots in use: all are below.
+/// Proves names, nodes, rrsets, records and zones.
 /// # Errors
 /// The first invariant that fails.
-pub(super) fn prove(records: &Records, slot_count: u32) -> Result<u32, BadPart> {
+pub(super) fn prove(records: &Records) -> Result<(), BadPart> {
     prove_names(records)?;
     prove_name_hash(records)?;
     for (index, node) in records.nodes.iter().enumerate() {
@@ -41,23 +28,9 @@ pub(super) fn prove(records: &Records, slot_count: u32) -> Result<u32, BadPart> 
         prove_record(records, index, record)?;
     }
     for (index, zone) in records.zones.iter().enumerate() {
-        prove!((zone.apex as usize) < records.names.len(), "zone {index}: no name {}", zone.apex);
-        prove!((zone.soa as usize) < records.rrsets.len(), "zone {index}: no rrset {}", zone.soa);
+        prove_zone(records, index, zone)?;
     }
-    for (index, steered) in records.steered.iter().enumerate() {
-        let selector = steered.selector;
-        prove!((selector as usize) < records.selectors.len(), "steered {index}: no selector {selector}");
-        prove!(
-            (steered.counter as usize) < LABELLED_COUNT,
-            "steered {index}: no counter {}",
-            steered.counter
-        );
-    }
-    let mut slots_used = 0;
-    for (index, selector) in records.selectors.iter().enumerate() {
-        slots_used = slots_used.max(prove_selector(records, index, selector, slot_count)?);
-    }
-    Ok(slots_used)
+    Ok(())
 }
 
 /// Parents stand before their children, so that every walk up ends at the root; labels are whole and in lower
@@ -126,7 +99,36 @@ fn prove_node(records: &Records, index: usize, node: &Node) -> Result<(), BadPar
         let has = node.flags & flag == 0 || records.rrset_at(node, kind).is_some();
         prove!(has, "node {index}: flags say type {kind}, and it has none");
     }
+    let is_signed = records.zone(node.zone).flags & ZONE_SIGNED != 0;
+    for id in [node.nsec, node.nsec_wildcard] {
+        let is_due = if is_signed { is_nsec(records, id) } else { id == NONE };
+        prove!(is_due, "node {index}: rrset {id} is no NSEC of its zone");
+    }
     Ok(())
+}
+
+/// Its NSEC records stand in canonical order, so that what covers a name can be searched for.
+fn prove_zone(records: &Records, index: usize, zone: &Zone) -> Result<(), BadPart> {
+    prove!((zone.apex as usize) < records.names.len(), "zone {index}: no name {}", zone.apex);
+    prove!((zone.soa as usize) < records.rrsets.len(), "zone {index}: no rrset {}", zone.soa);
+    prove_slice("NSEC chain of zone", index, zone.nsec_offset, zone.nsec_count, records.nsec_chain.len())?;
+    let chain = records.nsec_chain_of(zone);
+    let is_signed = zone.flags & ZONE_SIGNED != 0;
+    prove!(is_signed != chain.is_empty(), "zone {index}: a signed zone has an NSEC chain, another none");
+    let lost = chain.iter().find(|&&id| !is_nsec(records, id));
+    prove!(lost.is_none(), "zone {index}: rrset {} is no NSEC", lost.copied().unwrap_or_default());
+    let first = chain.first().map(|&id| records.rrset(id).name);
+    prove!(first.is_none_or(|name| name == zone.apex), "zone {index}: its NSEC chain starts elsewhere");
+    let owner = |&id: &u32| records.rrset(id).name;
+    let inside = chain.iter().map(owner).all(|name| records.is_at_or_below(name, zone.apex));
+    prove!(inside, "zone {index}: its NSEC chain leaves it");
+    let keys = chain.iter().map(owner).map(|name| CanonicalKey::of_name(records, name));
+    prove!(keys.is_sorted_by(|a, b| a.octets() < b.octets()), "zone {index}: its NSEC chain is not sorted");
+    Ok(())
+}
+
+fn is_nsec(records: &Records, id: u32) -> bool {
+    records.rrsets.get(id as usize).is_some_and(|rrset| rrset.kind == TYPE_NSEC)
 }
 
 fn prove_rrset(records: &Records, index: usize, rrset: &Rrset) -> Result<(), BadPart> {
@@ -164,30 +166,7 @@ fn prove_record(records: &Records, index: usize, record: &Record) -> Result<(), 
     Ok(())
 }
 
-/// Returns a bound on the slots of one selector.
-fn prove_selector(
-    records: &Records,
-    index: usize,
-    selector: &Selector,
-    slot_count: u32,
-) -> Result<u32, BadPart> {
-    prove_slice("arms of selector", index, selector.arm_offset, selector.arm_count, records.arms.len())?;
-    prove_slice("hash of selector", index, selector.hash_offset, selector.hash_bytes, records.bytes.len())?;
-    prove!(selector.unit4_bits <= 32 && selector.unit6_bits <= 64, "selector {index}: unit too long");
-    let arms = records.arms_of(selector);
-    let Some(final_arm) = arms.last() else {
-        prove!(selector.slot < slot_count, "selector {index}: no slot {}", selector.slot);
-        return Ok(selector.slot + 1);
-    };
-    prove!(arms.windows(2).all(|pair| pair[0].last <= pair[1].last), "selector {index}: arms are not sorted");
-    prove!(final_arm.last == u64::MAX, "selector {index}: its last arm leaves hashes over");
-    for arm in arms {
-        prove!(arm.slot < slot_count, "selector {index}: no slot {}", arm.slot);
-        prove!((arm.counter as usize) < LABELLED_COUNT, "selector {index}: no counter {}", arm.counter);
-    }
-    Ok(arms.iter().map(|arm| arm.slot + 1).max().unwrap_or(0))
-}
-
-fn is_optional(index: u32, count: usize) -> bool {
+/// Whether an index is NONE or below `count`.
+pub(super) fn is_optional(index: u32, count: usize) -> bool {
     index == NONE || (index as usize) < count
 }

@@ -2,7 +2,9 @@
 use std::sync::Arc;
 
 use super::{ChoiceTables, Data, Leaf, MapTables, RecordTables, ZoneBuilder};
-use crate::snapshot::format::{AddressSet, Alternative, Arm, Choice, NONE, Selector, SourceStart};
+use crate::snapshot::format::{
+    AddressSet, Alternative, Arm, Choice, NONE, Selector, SourceStart, ZONE_SERVING,
+};
 use crate::snapshot::{AlignedBytes, BadPart, Choices, Map, Records, Snapshot};
 
 /// Tables of all three parts.
@@ -30,7 +32,8 @@ impl World {
     pub fn load(&self) -> Result<Snapshot, BadPart> {
         let map = Map::load(Box::new(AlignedBytes::new(&self.map.build())), true)?;
         let records = Records::load(&self.records.build())?;
-        Snapshot::new(Arc::new(records), Arc::new(map), Arc::new(Choices::load(&self.choices.build())?))
+        let choices = Choices::load(&self.choices.build())?;
+        Snapshot::new(Arc::new(records), Arc::new(map), Arc::new(choices), None)
     }
 }
 
@@ -158,6 +161,7 @@ fn choices() -> ChoiceTables {
             ttl_cap_s: if index == 2 { 10 } else { 3600 },
             rule_counter: 300 + index,
             target_counter: 400 + index,
+            cname: NONE,
             ..Choice::default()
         });
     }
@@ -168,5 +172,6 @@ fn choices() -> ChoiceTables {
     let weighted = &mut tables.choices[4];
     (weighted.alternative_count, weighted.unit4_bits, weighted.unit6_bits) = (2, 28, 56);
     tables.forced = vec![NONE, NONE, NONE, NONE, 7, NONE];
+    tables.zone_states = vec![ZONE_SERVING; 2];
     tables
 }

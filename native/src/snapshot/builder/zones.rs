@@ -47,7 +47,7 @@ impl ZoneBuilder {
     pub fn zone(&mut self, apex: &str) -> &mut Self {
         let zone = self.tables.zones.len() as u32;
         let apex_name = self.name(apex);
-        self.tables.zones.push(Zone { apex: apex_name, soa: NONE, negative_ttl_s: 300, reserved: 0 });
+        self.tables.zones.push(Zone { apex: apex_name, soa: NONE, negative_ttl_s: 300, ..Zone::default() });
         let soa = self.tables.rrsets.len() as u32;
         let (server, hostmaster) = (format!("ns1.{apex}"), format!("hostmaster.{apex}"));
         self.add(apex, TYPE_SOA, &[Data(&[], &[&server, &hostmaster], &[1; 20])]);
@@ -101,6 +101,7 @@ impl ZoneBuilder {
             flags: STEERED_A | STEERED_AAAA,
             selector,
             counter: 100 + index,
+            ..Steered::default()
         });
         self.steered.push((owner, zone, index));
         self.tables.settings.flags = 1;
@@ -202,7 +203,9 @@ impl ZoneBuilder {
     fn node_at(&mut self, name: u32, zone: u32) {
         if self.tables.names[name as usize].node == NONE {
             self.tables.names[name as usize].node = self.tables.nodes.len() as u32;
-            self.tables.nodes.push(Node { zone, wildcard: NONE, steered: NONE, ..Node::default() });
+            let nowhere =
+                Node { wildcard: NONE, steered: NONE, nsec: NONE, nsec_wildcard: NONE, ..Node::default() };
+            self.tables.nodes.push(Node { zone, ..nowhere });
         }
     }
 
