@@ -9,6 +9,7 @@ __all__ = [
     "Limiter",
     "Map",
     "Records",
+    "Signatures",
     "Snapshot",
     "counter_names",
     "measure_answers",
@@ -52,10 +53,26 @@ class Choices:
     def identity(self) -> bytes: ...
 
 @final
-class Snapshot:
-    """Three parts, shared with whoever else holds them. ValueError where they do not fit together."""
+class Signatures:
+    """What depends on keys and the calendar. `data`: a part; ValueError says which invariant fails."""
 
-    def __new__(cls, records: Records, map: Map, choices: Choices) -> Snapshot: ...  # noqa: A002
+    def __new__(cls, data: bytes) -> Signatures: ...
+    @property
+    def identity(self) -> bytes: ...
+
+@final
+class Snapshot:
+    """The parts, shared with whoever else holds them; `signatures` where a zone is signed, and only there.
+
+    ValueError where they do not fit together."""
+
+    def __new__(
+        cls,
+        records: Records,
+        map: Map,  # noqa: A002
+        choices: Choices,
+        signatures: Signatures | None = None,
+    ) -> Snapshot: ...
     def answer(self, packet: bytes, source: bytes, tcp: bool, now_s: int) -> bytes | None:
         """The reply to one message; None where it gets none. `source`: 4 or 16 octets. Counts nothing."""
 
