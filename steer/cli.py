@@ -95,7 +95,9 @@ def make_parser() -> argparse.ArgumentParser:
 
     command = _add(commands, "override", run_override, "break glass: force a target on a name, a zone or all")
     command.add_argument("scope", nargs="?", metavar="SCOPE", help="a zone, a steered name in full, or `all`")
-    command.add_argument("target", nargs="?", metavar="TARGET", help="anycast, region:NAME or pop:NAME")
+    command.add_argument(
+        "target", nargs="?", metavar="TARGET", help="anycast, region:NAME, pop:NAME or cname:HOST"
+    )
     _add_break_glass(command, "take the override of SCOPE back")
 
     command = _add(commands, "drain", run_drain, "send no new clients to a POP by DNS")

@@ -16,7 +16,7 @@ from steer.model.hashing import arm_limits, hash_prefix
 from steer.model.map import PlanTable
 from steer.model.policy import SteeredName
 from steer.model.records import ArmSpec, Labels, SelectorSpec, SteeredRecord
-from steer.model.service import Target
+from steer.model.service import Addresses, Target
 from steer.model.status import PopHealth
 from steer.publish.choices_part import pack_choices
 from steer.publish.format import ZONE_SERVING
@@ -27,6 +27,11 @@ from steer.telemetry.counters import Registry
 def full_name(zone: Zone, name: SteeredName) -> str:
     """A steered name in full, lower case, without the last dot."""
     return zone.apex if name.owner == "@" else f"{name.owner}.{zone.apex}".lower()
+
+
+def owner_of(zone: Zone, name: SteeredName) -> Labels:
+    """A steered name as labels."""
+    return _labels(full_name(zone, name))
 
 
 def assemble_records(deployment: Deployment, registry: Registry) -> bytes:
@@ -42,8 +47,19 @@ def assemble_records(deployment: Deployment, registry: Registry) -> bytes:
         slot_count=len(numbers),
         identity=_identity(deployment.policy_hash),
         settings=WireSettings(deployment.server.udp_bytes),
+        cname_hosts=[_labels(host) for host in Catalogue.of(deployment).hosts],
     )
     return compiled.data
+
+
+@dataclass(frozen=True, slots=True)
+class MadeName:
+    """What choices need of a steered name. `full`: in lower case, without the last dot."""
+
+    full: str
+    zone: str
+    service: str
+    gives_cname: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +73,7 @@ class ChoiceMaker:
     target_counter: NDArray[np.uint32]
     texts: tuple[bytes, ...]
     zone_states: tuple[int, ...]
-    names: tuple[tuple[str, str, str], ...]  # (full name, zone, service) of every steered name
+    names: tuple["MadeName", ...]  # every steered name, as the records number them
 
     @classmethod
     def of(
@@ -70,7 +86,7 @@ class ChoiceMaker:
         rules = [registry.index("rule", rule) for rule in plans.rules]
         targets = [registry.index("target", *target) for target in plans.targets]
         names = tuple(
-            (full_name(zone, name), zone.apex, name.service)
+            MadeName(full_name(zone, name), zone.apex, name.service, zone.gives_cname(name))
             for zone in deployment.zones
             for name in zone.names
         )
@@ -90,7 +106,7 @@ class ChoiceMaker:
     ) -> bytes:
         """The choices part under these states; expired overrides have no effect. Drains are part of
         `states`."""
-        services = [service for _, _, service in self.names]
+        services = [name.service for name in self.names]
         table = make_choices(
             self.plans,
             self.catalogue,
@@ -108,13 +124,18 @@ class ChoiceMaker:
         )
 
     def forced(self, overrides: Overrides, now_s: float) -> list[Target | None]:
-        """Per steered name the target forced on it: the narrowest scope wins, then the later line."""
-        active = {
-            each.scope: each.target
-            for each in overrides.forced
-            if each.expires_s is None or each.expires_s > now_s
+        """Per steered name the target forced on it: of the lines that fit what it gives, addresses or a
+        CNAME, the narrowest scope wins, then the later line."""
+        active = [each for each in overrides.forced if each.expires_s is None or each.expires_s > now_s]
+        of_kind = {
+            gives_cname: {each.scope: each.target for each in active if each.gives_cname == gives_cname}
+            for gives_cname in (False, True)
         }
-        return [active.get(name, active.get(zone, active.get("all"))) for name, zone, _ in self.names]
+        found: list[Target | None] = []
+        for name in self.names:
+            lines = of_kind[name.gives_cname]
+            found.append(lines.get(name.full, lines.get(name.zone, lines.get("all"))))
+        return found
 
 
 def _steered(
@@ -124,9 +145,10 @@ def _steered(
     numbers: Mapping[Slot, int],
     registry: Registry,
 ) -> SteeredRecord:
-    anycast = deployment.services[name.service].anycast
+    gives_cname = zone.gives_cname(name)
+    anycast = Addresses() if gives_cname else deployment.services[name.service].anycast
     return SteeredRecord(
-        owner=_labels(full_name(zone, name)),
+        owner=owner_of(zone, name),
         ttl_s=name.ttl_s,
         a=bool(anycast.ipv4),
         aaaa=bool(anycast.ipv6),
@@ -134,6 +156,7 @@ def _steered(
         counter=registry.index("name", full_name(zone, name)),
         anycast_ipv4=tuple(address.packed for address in anycast.ipv4),
         anycast_ipv6=tuple(address.packed for address in anycast.ipv6),
+        cname=gives_cname,
     )
 
 

@@ -79,7 +79,9 @@ def change_from_json(body: Mapping[str, Any]) -> Change:
         raise Refused(faults)
     back = bool(body.get("remove", False))
     if "scope" in body and not back and not body.get("target"):
-        raise Refused([Fault("target", 0, 0, "is missing", "give anycast, region:NAME or pop:NAME")])
+        raise Refused(
+            [Fault("target", 0, 0, "is missing", "give anycast, region:NAME, pop:NAME or cname:HOST")]
+        )
     return Change(
         scope=body.get("scope", ""),
         target=body.get("target", ""),

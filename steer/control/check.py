@@ -20,7 +20,7 @@ from steer.errors import Fault, Refused
 from steer.model.deployment import Overrides, Zone
 from steer.model.map import PlanTable
 from steer.model.policy import PolicyTest
-from steer.model.service import Target
+from steer.model.service import Service, Target
 from steer.model.status import PopHealth, PopState
 
 SETS_MAX = 100_000  # answer sets that are counted one by one
@@ -118,28 +118,19 @@ def _states(offline: Offline, down: frozenset[str], now_s: float) -> States:
 
 
 def _run_test(world: World, zone: Zone, test: PolicyTest) -> Iterator[Fault]:
-    """A fault where A or AAAA is not what the test expects."""
+    """A fault where A or AAAA, or the CNAME, is not what the test expects."""
     name = next((each for each in zone.names if each.owner == test.owner), None)
     if name is None:
         return  # the reader has refused it already
     owner = test.owner.replace("*", "any", 1)
     full = zone.apex if owner == "@" else f"{owner}.{zone.apex}"
     service = world.deployment.services[name.service]
-    kind, _, target = test.expect.partition(":")
-    due = service.addresses(Target(kind, target))  # type: ignore[arg-type]
     resolver = test.resolver.network_address if test.resolver else ip_address(DEFAULT_RESOLVER)
-    for rdtype, addresses in ((dns.rdatatype.A, due.ipv4), (dns.rdatatype.AAAA, due.ipv6)):
-        if not addresses:
-            continue
+    for rdtype, due in _due(service, Target.of(test.expect)):
         question = Question(dns.name.from_text(full), rdtype, test.client, resolver)
         given = [record["data"] for record in ask(world, question)["records"]]
-        if sorted(given) != sorted(map(str, addresses)):
-            known = {
-                str(each): str(target)
-                for target in service.targets()
-                for each in (*service.addresses(target).ipv4, *service.addresses(target).ipv6)
-            }
-            came = ", ".join(sorted({known.get(each, each) for each in given})) or "nothing"
+        if sorted(given) != sorted(due):
+            came = ", ".join(sorted({_target_behind(each, service) for each in given})) or "nothing"
             client = test.client or test.resolver
             down = f" with {', '.join(sorted(test.down))} down" if test.down else ""
             wrong = f"test: `{test.owner}` for {client}{down} comes to {came}, not to {test.expect}"
@@ -148,3 +139,26 @@ def _run_test(world: World, zone: Zone, test: PolicyTest) -> Iterator[Fault]:
             where = test.location
             yield Fault(where.file, where.line, where.column, wrong, fix)
             return
+
+
+def _due(service: Service, target: Target) -> list[tuple[dns.rdatatype.RdataType, list[str]]]:
+    """What is answered for a target, by the type that is asked; a host stands for every type."""
+    if target.kind == "cname":
+        return [(dns.rdatatype.A, [f"{target.name}."])]
+    addresses = service.addresses(target)
+    found = [
+        (dns.rdatatype.A, [str(each) for each in addresses.ipv4]),
+        (dns.rdatatype.AAAA, [str(each) for each in addresses.ipv6]),
+    ]
+    return [(rdtype, due) for rdtype, due in found if due]
+
+
+def _target_behind(data: str, service: Service) -> str:
+    """The target that an address of an answer, or the host of a CNAME, belongs to; else what stands there."""
+    if data.endswith("."):
+        return str(Target("cname", data.removesuffix(".").lower()))
+    for target in service.targets():
+        addresses = service.addresses(target)
+        if data in map(str, (*addresses.ipv4, *addresses.ipv6)):
+            return str(target)
+    return data

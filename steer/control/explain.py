@@ -17,7 +17,7 @@ import dns.rcode
 import dns.rdataclass
 import dns.rdatatype
 
-from steer.control.assemble import full_name
+from steer.control.assemble import full_name, owner_of
 from steer.control.map_child import Databases
 from steer.dataplane.engine import Snapshot
 from steer.decide.client import Client, client_of, plain_source
@@ -110,11 +110,11 @@ def explain(world: World, question: Question) -> dict[str, Any]:
         "reasons": None,
         "agrees": None,
     }
-    steered = _steered(world.deployment, _final_name(question.name, answer))
+    steered = _steered(world.deployment, _final_name(world.deployment, question.name, answer))
     if steered is None:
         return {**found, "sentence": _unsteered(world.deployment, question.name, answer["rcode"])}
     zone, name = steered
-    if question.kind not in (dns.rdatatype.A, dns.rdatatype.AAAA, dns.rdatatype.ANY):
+    if not _is_decided(question.kind, zone, name):
         return {**found, "sentence": _not_steered_type(question.kind, zone, name, answer)}
     client = client_of(world.deployment, question.client, question.resolver)
     place, network = _place(world.databases, client)
@@ -169,9 +169,13 @@ def _not_steered_type(
     """What is answered at a steered name to questions that no rule has a say in."""
     text = dns.rdatatype.to_text(kind)
     given = answer["rcode"] if answer["rcode"] != "NOERROR" else "the zone's plain data"
-    if answer["rcode"] == "NOERROR" and not any(record["type"] == text for record in answer["records"]):
+    if kind == dns.rdatatype.ANY:
+        given = "one record for all, as RFC 8482 has it"
+    elif answer["rcode"] == "NOERROR" and not any(record["type"] == text for record in answer["records"]):
         given = f"NODATA, since the zone has no {text} record there"
-    return f"only A and AAAA of {full_name(zone, name)} are steered, whatever the client: for {text}, {given}"
+    steered = "the CNAME" if zone.gives_cname(name) else "A and AAAA"
+    who = f"only {steered} of {full_name(zone, name)}"
+    return f"{who} depends on the client; for {text}, {given}"
 
 
 def _unsteered(deployment: Deployment, name: dns.name.Name, rcode: str) -> str:
@@ -185,8 +189,21 @@ def _unsteered(deployment: Deployment, name: dns.name.Name, rcode: str) -> str:
     return f"{text} lies in no zone served here{hint}"
 
 
-def _final_name(name: dns.name.Name, answer: Mapping[str, Any]) -> str:
-    """The name that the answer's CNAMEs end at, as text without the last dot."""
+def _is_decided(kind: dns.rdatatype.RdataType, zone: Zone, name: SteeredName) -> bool:
+    """Whether rules tell what a type is answered at a steered name: at a CNAME every type, else addresses,
+    and SVCB and HTTPS where the zone file has them, for their hints."""
+    if zone.gives_cname(name):
+        return kind not in (dns.rdatatype.ANY, dns.rdatatype.NSEC, dns.rdatatype.RRSIG)
+    if kind in (dns.rdatatype.A, dns.rdatatype.AAAA):
+        return True
+    owner = owner_of(zone, name)
+    return kind in (dns.rdatatype.SVCB, dns.rdatatype.HTTPS) and any(
+        rrset.owner == owner and rrset.type == kind for rrset in zone.data.rrsets
+    )
+
+
+def _final_name(deployment: Deployment, name: dns.name.Name, answer: Mapping[str, Any]) -> str:
+    """The name that the answer's CNAMEs of plain data end at, as text without the last dot."""
     final = name.to_text(omit_final_dot=True).lower()
     aliases = {
         record["name"].lower(): record["data"].removesuffix(".").lower()
@@ -194,6 +211,9 @@ def _final_name(name: dns.name.Name, answer: Mapping[str, Any]) -> str:
         if record["type"] == "CNAME"
     }
     for _ in range(CNAMES_MAX):
+        steered = _steered(deployment, final)
+        if steered is not None and steered[0].gives_cname(steered[1]):
+            return final
         final = aliases.get(final, final)
     return final
 
@@ -223,8 +243,9 @@ def _place(databases: Databases | None, client: Client) -> tuple[Place, str | No
 
 
 def _override(forced: Sequence[ForcedTarget], zone: Zone, name: SteeredName) -> ForcedTarget | None:
-    """The break-glass line that beats this name's rules: the narrowest scope wins."""
-    by_scope = {line.scope: line for line in forced}
+    """The break-glass line that beats this name's rules: the narrowest scope wins, of those that fit what it
+    gives."""
+    by_scope = {line.scope: line for line in forced if line.gives_cname == zone.gives_cname(name)}
     return by_scope.get(full_name(zone, name), by_scope.get(zone.apex, by_scope.get("all")))
 
 
@@ -234,14 +255,16 @@ def _agrees(
     """Whether the engine answered the chosen targets' addresses; None for a type that is not steered."""
     if question.kind not in (dns.rdatatype.A, dns.rdatatype.AAAA) or answer["rcode"] != "NOERROR":
         return None
+    hosts = [target.name for target in map(Target.of, chosen) if target.kind == "cname"]
+    if hosts:
+        return f"{hosts[0]}." == next((each["data"] for each in reversed(answer["records"])), "")
     given = [record["data"] for record in answer["records"] if record["type"] != "CNAME"]
     if not given and any(record["type"] == "CNAME" for record in answer["records"]):
         return None  # the alias alone, so that its target's own cache entry serves (ECS-12)
     service = world.deployment.services[name.service]
     due: list[str] = []
     for text in chosen:
-        kind, _, target = text.partition(":")
-        addresses = service.addresses(Target(kind, target))  # type: ignore[arg-type]
+        addresses = service.addresses(Target.of(text))
         due += [
             str(each) for each in (addresses.ipv4 if question.kind == dns.rdatatype.A else addresses.ipv6)
         ]

@@ -140,6 +140,11 @@ class ForcedTarget:
     reason: str
     expires_s: float | None
 
+    @property
+    def gives_cname(self) -> bool:
+        """Whether it is for names that are CNAMEs; else for those that give addresses, and for no others."""
+        return self.target.kind == "cname"
+
 
 @dataclass(frozen=True, slots=True)
 class Drain:

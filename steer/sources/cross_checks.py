@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Mapping
 
-from steer.model.policy import Fixed
+from steer.model.policy import Fixed, SteeredName
 from steer.model.service import Service, Target
 from steer.sources.fields import suggestion
 from steer.sources.located_yaml import Faults
+from steer.sources.scalars import Wrong
 from steer.sources.steer_file import SteerFile
 from steer.sources.zone_file import ZoneFile, owner_labels
 
@@ -60,6 +61,8 @@ def _check_targets(zone: ZoneFile, services: Mapping[str, Service], faults: Faul
         if not isinstance(mention.answer, Fixed):
             continue
         target = mention.answer.target
+        if target.kind == "cname":
+            continue
         candidates = [services[name] for name in sorted(used.get(mention.policy, ())) if name in services]
         without = [service for service in candidates if not _has(service, target)]
         if not candidates and not any(_has(service, target) for service in services.values()):
@@ -75,11 +78,31 @@ def _check_targets(zone: ZoneFile, services: Mapping[str, Service], faults: Faul
 
 
 def _check_tests(zone: ZoneFile, services: Mapping[str, Service], faults: Faults) -> None:
-    service_of = {steered.owner: steered.service for steered in zone.names}
+    """A test's target must be one that its name can give."""
+    names, aliases = {steered.owner: steered for steered in zone.names}, zone.aliases
     for mention in zone.test_mentions:
-        service = services.get(service_of.get(mention.owner, ""))
-        if service is not None and not _has(service, mention.target):
+        name = names.get(mention.owner)
+        service = services.get(name.service) if name is not None else None
+        if name is None or service is None:
+            continue
+        if mention.target.kind == "cname" or (name.owner in aliases and mention.expected):
+            wrong = _why_not_given(zone, name, sorted(aliases.get(name.owner, ())), mention.target)
+            if wrong is not None:
+                faults.add(mention.at, *wrong)
+        elif not _has(service, mention.target):
             faults.add(mention.at, *_missing(mention.target, service))
+
+
+def _why_not_given(zone: ZoneFile, name: SteeredName, hosts: list[str], target: Target) -> Wrong | None:
+    """Why a name does not give a CNAME, or does not give another target than one; None where it does."""
+    if not zone.policies_of(name):
+        return None  # they could not be read
+    if target.kind == "cname" and target.name in hosts:
+        return None
+    known = tuple(f"cname:{host}" for host in hosts)
+    if not known:
+        return f"`{name.owner}` gives addresses, no CNAME", "write such as `pop:NAME` or `anycast`"
+    return f"`{name.owner}` never answers `{target}`", suggestion(str(target), known, "it answers")
 
 
 def _check_names_in_child_zones(zone: ZoneFile, zones: tuple[ZoneFile, ...], faults: Faults) -> None:

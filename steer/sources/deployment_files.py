@@ -67,7 +67,8 @@ def _read_master(zone: ZoneFile, reading: Reading) -> ZoneData | None:
     steered: dict[tuple[bytes, ...], Location] = {
         owner_labels(name.owner, zone.apex_labels): name.location for name in zone.names
     }
-    return read_master_file(data, str(zone.master), zone.apex_labels, steered, reading.faults)
+    aliases = {owner_labels(owner, zone.apex_labels): hosts for owner, hosts in zone.aliases.items()}
+    return read_master_file(data, str(zone.master), zone.apex_labels, steered, reading.faults, aliases)
 
 
 def _deployment(

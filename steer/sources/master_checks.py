@@ -1,7 +1,9 @@
 """What must hold of a zone as a whole before it is served: apex, cuts, glue, CNAMEs, steered names."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+
+import dns.rdatatype
 
 from steer.model.policy import Location
 from steer.model.records import (
@@ -33,6 +35,7 @@ class _Zone:
     cuts: frozenset[Labels]
     nameservers: frozenset[Labels]
     steered: Mapping[Labels, Location]
+    aliases: Mapping[Labels, Collection[str]]
     file: str
     faults: Faults
 
@@ -51,9 +54,16 @@ class _Zone:
 
 
 def check_zone(
-    data: ZoneData, file: str, steered: Mapping[Labels, Location], faults: Faults, *, complete: bool
+    data: ZoneData,
+    file: str,
+    steered: Mapping[Labels, Location],
+    faults: Faults,
+    *,
+    aliases: Mapping[Labels, Collection[str]],
+    complete: bool,
 ) -> None:
-    """Keep a fault for everything that must not be served. `steered`: owners -> where they are named.
+    """Keep a fault for everything that must not be served. `steered`: owners -> where they are named;
+    `aliases`: those that are CNAMEs, and of which hosts.
 
     `complete`: every entry of the file could be read; else nothing is said of what is missing."""
     by_owner: dict[Labels, dict[int, RRset]] = {}
@@ -63,7 +73,7 @@ def check_zone(
     nameservers = frozenset(
         record.names[0] for rrset in data.rrsets if rrset.type == TYPE_NS for record in rrset.records
     )
-    zone = _Zone(data, by_owner, cuts, nameservers, steered, file, faults)
+    zone = _Zone(data, by_owner, cuts, nameservers, steered, aliases, file, faults)
     if complete:
         _check_apex(zone)
     for rrset in data.rrsets:
@@ -130,7 +140,7 @@ def _check_nameservers(zone: _Zone, rrset: RRset, *, complete: bool) -> None:
             continue
         types = zone.by_owner.get(target, {})
         cut = zone.cut_above(target)
-        if TYPE_CNAME in types:
+        if TYPE_CNAME in types or _steered_owner(zone, target) in zone.aliases:
             zone.refuse(
                 rrset, f"nameserver {_shown(target)} is a CNAME", "give it A and AAAA records of its own"
             )
@@ -144,17 +154,28 @@ def _check_nameservers(zone: _Zone, rrset: RRset, *, complete: bool) -> None:
 
 def _is_made(zone: _Zone, name: Labels) -> bool:
     """Whether a name without records of its own gets addresses: steered, or by a wildcard."""
-    if name in zone.steered:
+    if _steered_owner(zone, name) is not None:
         return True
+    return name not in zone.by_owner and any(
+        kind in zone.by_owner.get(wildcard, {})
+        for wildcard in _wildcards(zone, name)
+        for kind in _ADDRESS_TYPES
+    )
+
+
+def _steered_owner(zone: _Zone, name: Labels) -> Labels | None:
+    """The steered name that stands for a name: itself or a wildcard; None where none does."""
+    if name in zone.steered:
+        return name
     if name in zone.by_owner:
-        return False
+        return None
+    return next((wildcard for wildcard in _wildcards(zone, name) if wildcard in zone.steered), None)
+
+
+def _wildcards(zone: _Zone, name: Labels) -> Iterator[Labels]:
+    """The wildcards that might cover a name of the zone, the nearest first."""
     for length in range(len(name) - 1, len(zone.data.apex) - 1, -1):
-        wildcard = (b"*", *name[-length:])
-        if wildcard in zone.steered or any(
-            kind in zone.by_owner.get(wildcard, {}) for kind in _ADDRESS_TYPES
-        ):
-            return True
-    return False
+        yield (b"*", *name[-length:])
 
 
 def _check_steered(zone: _Zone, owner: Labels, at: Location) -> None:
@@ -164,10 +185,26 @@ def _check_steered(zone: _Zone, owner: Labels, at: Location) -> None:
         if kind in types:
             wrong = f"{_shown(owner)} is steered and has {word} records in {zone.file}:{types[kind].line}"
             zone.faults.add(at, wrong, "remove the records there, or the name here")
+    if owner in zone.aliases and owner != zone.data.apex:
+        _check_alias(zone, owner, at)
     cut = zone.cut_above(owner)
     if cut is not None:
         wrong = f"{_shown(owner)} is steered but delegated by the NS records of {_shown(cut)}"
         zone.faults.add(at, wrong, "remove the name here, or those records from the master file")
+
+
+def _check_alias(zone: _Zone, owner: Labels, at: Location) -> None:
+    """A CNAME stands alone at its name, and leads elsewhere."""
+    allowed = (*_BESIDE_CNAME, *_ADDRESS_TYPES, TYPE_CNAME)  # the last three are refused at any steered name
+    beside = [rrset for kind, rrset in zone.by_owner.get(owner, {}).items() if kind not in allowed]
+    if beside:
+        word = dns.rdatatype.to_text(dns.rdatatype.RdataType.make(beside[0].type))
+        wrong = f"{_shown(owner)} would be a CNAME and has {word} records in {zone.file}:{beside[0].line}"
+        zone.faults.add(at, wrong, "a CNAME stands alone: remove the records there, or answer addresses here")
+    for host in sorted(zone.aliases[owner]):
+        if _steered_owner(zone, tuple(label.encode("ascii") for label in host.split("."))) == owner:
+            wrong = f"{_shown(owner)} would be a CNAME of itself"
+            zone.faults.add(at, wrong, f"answer another host than `cname:{host}`")
 
 
 def _text(labels: Labels) -> str:

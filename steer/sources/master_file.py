@@ -5,7 +5,7 @@ Of directives `$ORIGIN` and `$TTL` are taken: `$INCLUDE` would read files that n
 no bound."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -124,11 +124,17 @@ class _Sink:
 
 
 def read_master_file(
-    data: bytes, file: str, apex: Labels, steered: Mapping[Labels, Location], faults: Faults
+    data: bytes,
+    file: str,
+    apex: Labels,
+    steered: Mapping[Labels, Location],
+    faults: Faults,
+    aliases: Mapping[Labels, Collection[str]] | None = None,
 ) -> ZoneData | None:
     """The zone's plain data; None where something in it is wrong. Faults, all of them, go to `faults`.
 
-    `steered`: owners of steered names -> where they are named; the file has no addresses of theirs."""
+    `steered`: owners of steered names -> where they are named; the file has no addresses of theirs, and of
+    `aliases`, those that are CNAMEs, of which hosts, no data at all."""
     already = len(faults.found)
     try:
         text = data.decode("utf-8-sig")
@@ -170,7 +176,7 @@ def read_master_file(
             for rrset in sink.rrsets.values()
         ),
     )
-    check_zone(zone, file, steered, faults, complete=len(faults.found) == already)
+    check_zone(zone, file, steered, faults, aliases=aliases or {}, complete=len(faults.found) == already)
     return zone if len(faults.found) == already else None
 
 

@@ -7,10 +7,13 @@ drains:
   - {pop: fra, service: default, until: 2026-11-24T12:00:00Z, reason: "power works"}
 ```
 
-`scope`: `all`, a zone, or a steered name in full. Without `service` the POP is drained in every service;
-without `until` the line holds until it is taken back. Expired lines are proved too, and have no effect."""
+`scope`: `all`, a zone, or a steered name in full. `target`: for names that are CNAMEs `cname:HOST`, for all
+others an address; `all` and a zone mean the names that it fits. Without `service` the POP is drained in every
+service; without `until` the line holds until it is taken back. Expired lines are proved too, and have no
+effect."""
 
 import re
+from collections.abc import Collection
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -32,6 +35,7 @@ from steer.sources.located_yaml import (
 )
 from steer.sources.reading import read_bounded, why_unreadable
 from steer.sources.scalars import Wrong, name, scalar, text
+from steer.sources.zone_file import full_owner
 from steer.sources.zone_rules import parse_target
 
 FILE_NAME = "overrides.yaml"
@@ -118,7 +122,7 @@ def _read_forced_lines(node: Node, deployment: Deployment, faults: Faults) -> tu
         found[scope] = ForcedTarget(scope, target, reason, until_s)
         wrong_scope = _why_not_in_force(scope, target, deployment)
         if wrong_scope is not None:
-            key = "scope" if wrong_scope[0].startswith("no ") else "target"
+            key = "scope" if wrong_scope[0].startswith("no zone") else "target"
             faults.add(fields.location(key), *wrong_scope)
     return tuple(found.values())
 
@@ -171,24 +175,53 @@ def _parse_scope(value: str) -> str | Wrong:
 
 
 def _why_not_in_force(scope: str, target: Target, deployment: Deployment) -> Wrong | None:
-    """Why nothing could be forced so: no name in the scope, or one whose service lacks the target."""
+    """Why nothing could be forced so: no name in the scope, none that gives such an answer, or one whose
+    service lacks the target. Names that are CNAMEs are forced to hosts, all others to addresses; a zone and
+    `all` mean those that the target fits."""
     named = _names_in(scope, deployment)
     if not named:
         known = tuple(sorted({zone.apex for zone in deployment.zones} | set(_names_in(ALL, deployment))))
         return f"no zone or steered name `{scope}`", suggestion(scope, (ALL, *known), "write one of")
-    for owner, service in named.items():
+    hosts = tuple(f"cname:{host}" for host in _hosts(deployment))
+    if target.kind == "cname":
+        if not any(gives_cname for _, gives_cname in named.values()):
+            wrong = f"{_whole(scope, named)} gives addresses, so `{target}` cannot be forced on it"
+            return wrong, "force `anycast`, `region:NAME` or `pop:NAME`"
+        if str(target) not in hosts:
+            wrong = f"no policy of this deployment answers `{target}`"
+            return wrong, suggestion(str(target), hosts, "the hosts are")
+        return None
+    services = {owner: service for owner, (service, gives_cname) in named.items() if not gives_cname}
+    if not services:
+        wrong = f"{_whole(scope, named)} is a CNAME, so `{target}`, an address, cannot be forced on it"
+        return wrong, suggestion(str(target), hosts, "force one of")
+    for owner, service in services.items():
         if target not in deployment.services[service].targets():
             wrong = f"`{owner}` is of service `{service}`, which has no `{target}`"
             return wrong, "write another target, or force the names of one service each"
     return None
 
 
-def _names_in(scope: str, deployment: Deployment) -> dict[str, str]:
-    """The steered names of a scope, in full -> their service. An apex means the whole zone."""
+def _names_in(scope: str, deployment: Deployment) -> dict[str, tuple[str, bool]]:
+    """The steered names of a scope, in full -> their service, and whether they are CNAMEs. An apex means the
+    whole zone."""
     named = {}
     for zone in deployment.zones:
         for steered in zone.names:
-            owner = zone.apex if steered.owner == "@" else f"{steered.owner}.{zone.apex}"
+            owner = full_owner(steered.owner, zone.apex)
             if scope in (ALL, zone.apex, owner):
-                named[owner] = steered.service
+                named[owner] = steered.service, zone.gives_cname(steered)
     return named
+
+
+def _hosts(deployment: Deployment) -> list[str]:
+    """Every host that a name of the deployment may be a CNAME of, sorted."""
+    policies = [
+        policy for zone in deployment.zones for steered in zone.names for policy in zone.policies_of(steered)
+    ]
+    return sorted(frozenset().union(*(policy.cname_hosts for policy in policies)))
+
+
+def _whole(scope: str, named: Collection[str]) -> str:
+    """A scope as the subject of a sentence."""
+    return f"`{scope}`" if scope in named and len(named) == 1 else f"every steered name in `{scope}`"

@@ -7,6 +7,7 @@ from pathlib import Path
 from steer.model.policy import Experiment, Location, Policy, PolicyTest, SteeredName
 from steer.model.records import Labels
 from steer.model.service import Target
+from steer.sources import cname_checks
 from steer.sources.addresses import domain_name, parse_domain_name, prefix
 from steer.sources.fields import Fields, Parser, listed, read_fields, read_named, suggestion
 from steer.sources.located_yaml import Faults, Node, Sequence, kind_of, quoted
@@ -40,11 +41,12 @@ LARGEST_TEST_COUNT = 10_000
 
 @dataclass(frozen=True, slots=True)
 class TestMention:
-    """A target that a test names; it must be one of the service of the test's name."""
+    """A target that a test names, as expected or as a POP that is down; it must be one of the name's."""
 
     at: Location
     owner: str
     target: Target
+    expected: bool
 
 
 @dataclass(slots=True)
@@ -68,6 +70,21 @@ class ZoneFile:
     test_mentions: list[TestMention] = field(default_factory=list)
     services: list[tuple[Location, str]] = field(default_factory=list)
     names_are_whole: bool = True
+
+    def policies_of(self, name: SteeredName) -> tuple[Policy, ...]:
+        """The policies of a name, by itself or as arms, as far as they could be read."""
+        experiment = self.experiments.get(name.experiment or "")
+        titles = [arm.policy for arm in experiment.arms] if experiment else [name.policy or ""]
+        return tuple(self.policies[title] for title in titles if title in self.policies)
+
+    @property
+    def aliases(self) -> dict[str, frozenset[str]]:
+        """The owners that are CNAMEs for every client, each with its hosts."""
+        found = {
+            name.owner: frozenset().union(*(policy.cname_hosts for policy in self.policies_of(name)))
+            for name in self.names
+        }
+        return {owner: hosts for owner, hosts in found.items() if hosts}
 
     @property
     def apex_labels(self) -> Labels:
@@ -94,6 +111,11 @@ def read_zone_file(path: Path, at: Location, reading: Reading) -> ZoneFile | Non
     return zone
 
 
+def full_owner(owner: str, apex: str) -> str:
+    """An owner relative to the zone (`www`, `@`, `*`, `a.b`) in full, without the last dot."""
+    return apex if owner == "@" else f"{owner}.{apex}"
+
+
 def owner_labels(owner: str, apex: Labels) -> Labels:
     """An owner relative to the zone (`www`, `@`, `*`, `a.b`) as absolute labels."""
     return apex if owner == "@" else (*(label.encode("ascii") for label in owner.split(".")), *apex)
@@ -114,6 +136,9 @@ def _read_policies_and_experiments(fields: Fields, zone: ZoneFile, path: Path, r
         already = len(faults.found)
         zone.names = _read_names(entries["names"][1], zone, known_policies, known_experiments, faults)
         zone.names_are_whole = len(faults.found) == already
+    for experiment in zone.experiments.values():
+        cname_checks.check_arms(experiment, zone.policies, faults)
+    cname_checks.check_names(zone.names, zone.aliases, faults)
 
 
 def _read_names(
@@ -235,6 +260,8 @@ def _read_test(
     down = fields.optional("down", listed(name("a POP", "nrt"), TEST_KEYS["down"], 0), ())
     if owner is None or expect is None:
         return None
-    zone.test_mentions.append(TestMention(fields.location("expect"), owner, expect))
-    zone.test_mentions += [TestMention(fields.location("down"), owner, Target("pop", pop)) for pop in down]
+    zone.test_mentions.append(TestMention(fields.location("expect"), owner, expect, True))
+    zone.test_mentions += [
+        TestMention(fields.location("down"), owner, Target("pop", pop), False) for pop in down
+    ]
     return PolicyTest(owner, client, resolver, str(expect), frozenset(down), node.at)

@@ -17,6 +17,7 @@ from steer.model.policy import (
     PopSubset,
     UnitLengths,
 )
+from steer.sources import cname_checks
 from steer.sources.fields import Parser, listed, read_fields, read_named, suggestion
 from steer.sources.located_yaml import Faults, Node, Table
 from steer.sources.reading import Reading
@@ -112,7 +113,9 @@ def _read_policy(
     fields = read_fields(node, POLICY_KEYS, faults, f"policy `{context.policy}`")
     if fields is None:
         return None
+    already = len(faults.found)
     rules = fields.required("rules", lambda value, _: read_rules(value, context))
+    is_whole = len(faults.found) == already
     families: Literal["both", "each"] = (
         "each" if fields.optional("families", choice("both", "each"), "both") == "each" else "both"
     )
@@ -128,31 +131,29 @@ def _read_policy(
         auto=fields.optional("auto", _read_auto, AutoSettings()),
         location=at,
     )
+    own = [mention for mention in context.mentions if mention.policy == context.policy]
     if policy.sticky:
-        _refuse_moving_answers(context)
+        _refuse_moving_answers(own, faults)
+    is_one_kind = cname_checks.check_policy(fields, policy, own, faults, is_whole=is_whole)
     if count_views(policy.rules) > LARGEST_VIEW_COUNT:
         wrong = f"`resolver` and `ecs` make more than {LARGEST_VIEW_COUNT} views of policy `{context.policy}`"
         faults.add(at, wrong, "use fewer distinct resolver lists, or several names with a policy each")
-    return None if rules is None else policy
+    return policy if rules is not None and is_one_kind else None
 
 
-def _refuse_moving_answers(context: RuleContext) -> None:
+def _refuse_moving_answers(mentions: list[Mention], faults: Faults) -> None:
     """A sticky flow must not move, and BGP may move what goes to an address that several POPs announce."""
-    for mention in context.mentions:
+    for mention in mentions:
         answer = mention.answer
-        if mention.policy != context.policy:
-            continue
         if isinstance(answer, Geographic) and answer.by != "nearest":
             wrong = f"`{answer.by}` in a sticky policy may answer an address of several POPs"
-        elif isinstance(answer, Fixed) and answer.target.kind != "pop":
+        elif isinstance(answer, Fixed) and answer.target.kind not in ("pop", "cname"):
             wrong = (
                 f"`{answer.target}` in a sticky policy is announced by several POPs, so BGP may move the flow"
             )
         else:
             continue
-        context.reading.faults.add(
-            mention.at, wrong, "answer `nearest` or `pop:NAME`, or remove `sticky: true`"
-        )
+        faults.add(mention.at, wrong, "answer `nearest` or `pop:NAME`, or remove `sticky: true`")
 
 
 def _pop_subset(policy: str, pop_mentions: list[PopMention]) -> Parser[PopSubset]:

@@ -18,7 +18,13 @@ from steer.model.policy import (
     When,
 )
 from steer.model.service import ANYCAST, Prefix, Target
-from steer.sources.addresses import prefix, why_not_client_prefix, why_not_source_prefix
+from steer.sources.addresses import (
+    parse_address,
+    parse_domain_name,
+    prefix,
+    why_not_client_prefix,
+    why_not_source_prefix,
+)
 from steer.sources.fields import Parser, listed, read_fields, suggestion
 from steer.sources.geo_codes import asn, continent, country, subdivision
 from steer.sources.located_yaml import Faults, Node, Scalar, Sequence, Table, kind_of, quoted
@@ -50,7 +56,8 @@ _GEOGRAPHIC = {
     "nearest-region": Geographic("nearest-region"),
 }
 _NAMED = re.compile(r"(pop|region):([a-z0-9-]{1,32})\Z", re.ASCII)
-_ANSWERS = ("anycast", *_GEOGRAPHIC, "pop:NAME", "region:NAME")
+_CNAME = "cname:"
+_ANSWERS = ("anycast", *_GEOGRAPHIC, "pop:NAME", "region:NAME", "cname:HOST")
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +152,7 @@ def read_answer(node: Node, context: RuleContext) -> Answer | None:
 
 
 def parse_answer(value: str) -> SimpleAnswer | Wrong:
-    """`anycast`, `auto`, `nearest`, `nearest-region`, `pop:NAME` or `region:NAME`."""
+    """`anycast`, `auto`, `nearest`, `nearest-region`, `pop:NAME`, `region:NAME` or `cname:HOST`."""
     if value == "anycast":
         return Fixed(ANYCAST)
     if value in _GEOGRAPHIC:
@@ -153,17 +160,30 @@ def parse_answer(value: str) -> SimpleAnswer | Wrong:
     match = _NAMED.match(value)
     if match:
         return Fixed(Target("pop" if match[1] == "pop" else "region", match[2]))
-    if value.startswith("cname:"):
-        return "`cname:` answers are not supported yet", "answer with addresses, such as `nearest`"
+    if value.startswith(_CNAME):
+        host = _parse_host(value.removeprefix(_CNAME))
+        return Fixed(Target("cname", host)) if isinstance(host, str) else host
     return f"{quoted(value)} is not an answer", suggestion(value, _ANSWERS, "write one of")
 
 
 def parse_target(value: str) -> Target | Wrong:
-    """`anycast`, `pop:NAME` or `region:NAME`."""
+    """`anycast`, `pop:NAME`, `region:NAME` or `cname:HOST`."""
     answer = parse_answer(value)
     if isinstance(answer, Fixed):
         return answer.target
-    return f"{quoted(value)} is not a target", "write `anycast`, `pop:NAME` or `region:NAME`"
+    if isinstance(answer, tuple) and value.startswith(_CNAME):
+        return answer
+    return f"{quoted(value)} is not a target", "write `anycast`, `pop:NAME`, `region:NAME` or `cname:HOST`"
+
+
+def _parse_host(value: str) -> str | Wrong:
+    """A host in full, with or without the last dot: lower case, without it."""
+    host = parse_domain_name(value, "a host", "cname:www.example.net")
+    if isinstance(host, str) and parse_address(host) is not None:
+        return f"{quoted(value)} is an address, not a host", "write the host's name, or answer a target"
+    if isinstance(host, str) and "." not in host:
+        return f"host {quoted(value)} is not written in full", "write such as `cname:www.example.net`"
+    return host
 
 
 def _read_simple(node: Node, context: RuleContext) -> SimpleAnswer | None:
@@ -182,14 +202,16 @@ def _read_weighted(node: Table, context: RuleContext) -> Weighted | None:
         return None
     items = []
     for key, value in node.entries.values():
-        if key.text in ("pop", "region") and isinstance(value, Scalar):
-            faults.add(key.at, f"`{key.text}` is not an answer", f'write `"{key.text}:{value.text[:32]}"`')
+        if key.text in ("pop", "region", "cname") and isinstance(value, Scalar):
+            faults.add(key.at, f"`{key.text}` is not an answer", f'write `"{key.text}:{value.text[:64]}"`')
             continue
         answer, weight = _read_simple(key, context), integer(0, LARGEST_WEIGHT, 3)(value, faults)
         if answer is not None and weight is not None:
             items.append((answer, weight))
     if len(items) != len(node.entries):
         return None
+    if len({answer for answer, _ in items}) != len(items):
+        faults.add(node.at, "an answer stands twice among the weights", "give each one weight")
     if not any(weight for _, weight in items):
         faults.add(
             node.at, "every weight is 0", 'give one answer a weight, such as `{"pop:fra": 3, nearest: 1}`'

@@ -15,7 +15,7 @@ from steer.model.service import ANYCAST, Target
 from steer.sources.deployment_files import read_deployment
 from steer.sources.overrides_edit import clear_drain, clear_forced, set_drain, set_forced
 from steer.sources.overrides_file import parse_overrides, read_overrides, time_text
-from tests.sources.policy_directory import EXAMPLE
+from tests.sources.policy_directory import EXAMPLE, ZONE, change, copy_example, taken
 
 DEPLOYMENT, _ = read_deployment(EXAMPLE)
 NOON_S = 1_795_521_600.0  # 2026-11-24T12:00:00Z
@@ -128,7 +128,7 @@ def test_no_file_is_no_fault_and_a_strange_one_is(path: Path) -> None:
         ),
         (
             "forced: [{scope: all, target: nearest, reason: x}]\n",
-            ["o:1:31: `nearest` is not a target; write `anycast`, `pop:NAME` or `region:NAME`"],
+            ["o:1:31: `nearest` is not a target; write `anycast`, `pop:NAME`, `region:NAME` or `cname:HOST`"],
         ),
         (
             'forced: [{scope: all, target: "pop:ams", reason: x}]\n',
@@ -312,3 +312,51 @@ def test_any_run_of_edits_is_what_a_list_would_hold(
 
 def test_times_are_utc() -> None:
     assert time_text(NOON_S) == "2026-11-24T12:00:00Z"
+
+
+def test_hosts_are_forced_on_names_that_are_cnames_and_addresses_on_all_others(tmp_path: Path) -> None:
+    directory = copy_example(tmp_path)
+    change(directory, ZONE, "policies:\n", "  multi: {policy: alias}\npolicies:\n")
+    answer = '{"cname:a.example.net": 1, "cname:b.example.net": 0}'
+    change(directory, ZONE, "policies:\n", f"policies:\n  alias: {{rules: [{{answer: {answer}}}]}}\n")
+    deployment, _ = taken(directory)
+    for scope in ("all", "cdn.example", "multi.cdn.example"):
+        (line,) = parse(
+            f'forced: [{{scope: {scope}, target: "cname:B.example.net.", reason: x}}]', deployment
+        ).forced
+        assert line.target == Target("cname", "b.example.net")
+        assert line.gives_cname
+    for scope in ("all", "cdn.example", "www.cdn.example"):
+        (line,) = parse(f'forced: [{{scope: {scope}, target: "pop:fra", reason: x}}]', deployment).forced
+        assert not line.gives_cname
+    for scope, target, fault in (
+        (
+            "multi.cdn.example",
+            "pop:fra",
+            (
+                "`multi.cdn.example` is a CNAME, so `pop:fra`, an address, "
+                "cannot be forced on it; force one of `cname:a.example.net`, `cname:b.example.net`"
+            ),
+        ),
+        (
+            "www.cdn.example",
+            "cname:a.example.net",
+            (
+                "`www.cdn.example` gives addresses, so "
+                "`cname:a.example.net` cannot be forced on it; force `anycast`, `region:NAME` or `pop:NAME`"
+            ),
+        ),
+        (
+            "all",
+            "cname:c.example.com",
+            (
+                "no policy of this deployment answers `cname:c.example.com`; "
+                "did you mean `cname:b.example.net`?"
+            ),
+        ),
+    ):
+        with pytest.raises(Refused) as refused:
+            parse(f'forced: [{{scope: {scope}, target: "{target}", reason: x}}]', deployment)
+        assert [str(fault).partition(": ")[2] for fault in refused.value.faults] == [fault]
+    with pytest.raises(Refused, match=r"every steered name in `all` gives addresses, so `cname:a"):
+        parse('forced: [{scope: all, target: "cname:a.example.net", reason: x}]')

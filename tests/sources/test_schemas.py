@@ -66,8 +66,8 @@ out of the range|not a whole number of seconds|is not below interval|suspects th
 cannot be reached|not an IP(?:v[46])? address|not an address and port|port `
 names no host|has a user name|is not a URL
 country's code
-sticky policy|every weight is 0|add up to
-written in full|equals the one|cannot be a (?:name|zone|user's name)
+sticky policy|gives addresses here|is an address|not written in full|every weight is 0|add up to
+written in full|equals the one|cannot be a (?:name|zone|host|user's name)
 `location` is missing|`not` in `not`
 alias|tag|merge keys|a text that starts
 `012`|`3\.0`""".replace("\n", "|")
