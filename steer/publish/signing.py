@@ -1,0 +1,185 @@
+"""Sign beforehand whatever can be answered (WIRE DNS-14): from compiled records, answer sets and keys to the
+signatures part.
+
+Time is an argument. What was signed before and is still good is taken from the cache; nothing is signed per
+query."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from steer.model.dnssec import DnssecKey, DnssecSettings, KeySet
+from steer.model.records import TYPE_CDNSKEY, TYPE_CDS, TYPE_DNSKEY, AnswerSet, Labels, Rdata, RRset
+from steer.publish.rrsig import TIMES_END_S, Canonical, signer_of, times_of
+from steer.publish.signable import CompiledRecords, SignableRRset
+from steer.publish.signature_cache import SignatureCache
+from steer.publish.signatures_part import pack_signatures
+
+SIGNATURES_MAX = 4  # of one RRset; so many keys may sign at once
+PROGRESS_STEP = 2000  # signatures between two reports
+_KEY_TYPES = (TYPE_DNSKEY, TYPE_CDS, TYPE_CDNSKEY)  # signed by the keys that the parent knows
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneSigning:
+    """Which keys of a zone sign now, and for how long."""
+
+    keys: KeySet
+    settings: DnssecSettings
+
+    def signers(self, rtype: int) -> tuple[DnssecKey, ...]:
+        """The keys that sign an RRset of this type, by algorithm and tag."""
+        keys = self.keys.signs_dnskey if rtype in _KEY_TYPES else self.keys.signs_zone
+        if len(keys) > SIGNATURES_MAX:
+            raise ValueError(f"{len(keys)} keys sign at once, {SIGNATURES_MAX} at most")
+        return tuple(sorted(keys, key=lambda key: (key.algorithm, key.tag, key.dnskey)))
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A signatures part and how it came about. `reused`, `made`, `missing`: distinct signatures; missing are
+    those for which there is neither a cached one nor a private key (or leave to sign). Times are Unix
+    seconds, None without signatures; `resign_at_s`: when the first of them wants to be made anew."""
+
+    part: bytes
+    cache: SignatureCache
+    reused: int
+    made: int
+    missing: int
+    earliest_expiry_s: int | None
+    resign_at_s: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """A signature to be made."""
+
+    key: DnssecKey
+    digest: bytes
+    canonical: Canonical
+    settings: DnssecSettings
+
+
+def key_rrsets(apex: Labels, keys: KeySet, ttl_s: int) -> tuple[RRset, ...]:
+    """DNSKEY, CDS and CDNSKEY of a zone's apex, as far as there are any."""
+    of_type = (
+        (TYPE_DNSKEY, keys.dnskey_rdata),
+        (TYPE_CDS, keys.cds_rdata),
+        (TYPE_CDNSKEY, keys.cdnskey_rdata),
+    )
+    return tuple(RRset(apex, rtype, ttl_s, tuple(map(Rdata, rdata))) for rtype, rdata in of_type if rdata)
+
+
+def sign_records(
+    compiled: CompiledRecords,
+    answers: Iterable[AnswerSet],
+    zones: Mapping[Labels, ZoneSigning],
+    cache: SignatureCache,
+    now_s: float,
+    *,
+    may_sign: bool = True,
+    ahead_s: int = 0,
+    progress: Callable[[int, int], None] = lambda _done, _of: None,
+) -> Signed:
+    """The signatures part of these records and answers.
+
+    `zones`: of each signed zone. `may_sign` False: the cache alone is used, as long as it is valid.
+    `ahead_s`: what would want to be made anew within so many seconds is made now. Raises ValueError for a
+    clock outside of what RRSIG can say."""
+    now = int(now_s)
+    sets = list(compiled.answers(answers))
+    work = _Work(compiled.apexes, zones, cache, now, may_sign=may_sign, ahead_s=ahead_s)
+    static = [work.digests(rrset) if rrset is not None else () for rrset in compiled.rrsets]
+    given = [work.digests(answer.rrset) for answer in sets]
+    made = _sign(work.jobs, now, progress)
+    rdata = {**work.reused, **made}
+    return Signed(
+        part=pack_signatures(
+            compiled.identity,
+            [[rdata[digest] for digest in digests if digest in rdata] for digests in static],
+            len(compiled.names),
+            [
+                (answer.steered, answer.rrset.type, answer.key, [rdata[d] for d in digests if d in rdata])
+                for answer, digests in zip(sets, given, strict=True)
+            ],
+        ),
+        cache=cache.merged(rdata, now),
+        reused=len(work.reused),
+        made=len(made),
+        missing=work.missing,
+        earliest_expiry_s=min((times_of(each)[1] for each in rdata.values()), default=None),
+        resign_at_s=min(
+            (times_of(each)[1] - work.refresh_s[digest] for digest, each in rdata.items()), default=None
+        ),
+    )
+
+
+class _Work:
+    """Finds out what is to be signed; one use."""
+
+    def __init__(
+        self,
+        apexes: Sequence[Labels],
+        zones: Mapping[Labels, ZoneSigning],
+        cache: SignatureCache,
+        now_s: int,
+        *,
+        may_sign: bool,
+        ahead_s: int,
+    ) -> None:
+        self._apexes, self._zones, self._cached = apexes, zones, cache.rdata
+        self._now_s, self._may_sign, self._ahead_s = now_s, may_sign, ahead_s
+        self.jobs: dict[bytes, _Job] = {}
+        self.reused: dict[bytes, bytes] = {}
+        self.refresh_s: dict[bytes, int] = {}
+        self._missing: set[bytes] = set()
+
+    @property
+    def missing(self) -> int:
+        """How many signatures there will not be."""
+        return len(self._missing)
+
+    def digests(self, rrset: SignableRRset) -> tuple[bytes, ...]:
+        """What names the signatures of an RRset, one per key."""
+        apex = self._apexes[rrset.zone]
+        zone, canonical = self._zones[apex], Canonical.of(rrset, apex)
+        return tuple(self._digest(zone, canonical, key) for key in zone.signers(rrset.type))
+
+    def _digest(self, zone: ZoneSigning, canonical: Canonical, key: DnssecKey) -> bytes:
+        digest = canonical.digest(key)
+        if digest in self.refresh_s:
+            return digest
+        self.refresh_s[digest] = zone.settings.refresh_s
+        cached = self._cached.get(digest)
+        inception_s, expires_s = times_of(cached) if cached else (0, 0)
+        is_due = expires_s - self._now_s < zone.settings.refresh_s + self._ahead_s
+        if self._may_sign and key.private and (is_due or inception_s > self._now_s):
+            self.jobs[digest] = _Job(key, digest, canonical, zone.settings)
+        elif cached and expires_s > self._now_s:
+            self.reused[digest] = cached
+        else:
+            self._missing.add(digest)
+        return digest
+
+
+def _sign(jobs: Mapping[bytes, _Job], now_s: int, progress: Callable[[int, int], None]) -> dict[bytes, bytes]:
+    """Do the jobs: digest -> RRSIG RDATA."""
+    made: dict[bytes, bytes] = {}
+    signers: dict[bytes, Callable[[bytes], bytes]] = {}
+    for number, job in enumerate(jobs.values()):
+        if number % PROGRESS_STEP == 0:
+            progress(number, len(jobs))
+        if job.key.dnskey not in signers:
+            signers[job.key.dnskey] = signer_of(job.key)
+        rdata = job.canonical.rdata(job.key, *_times(job, now_s))
+        made[job.digest] = rdata + signers[job.key.dnskey](rdata + job.canonical.records)
+    return made
+
+
+def _times(job: _Job, now_s: int) -> tuple[int, int]:
+    """Inception and expiration; jitter spreads the signing that follows, the same whoever signs."""
+    jitter_s = int.from_bytes(job.digest[:8], "big") % (job.settings.jitter_s + 1)
+    inception_s = now_s - job.settings.inception_offset_s
+    expires_s = now_s + job.settings.validity_s - jitter_s
+    if not 0 < inception_s < expires_s < TIMES_END_S:
+        raise ValueError(f"the clock says {now_s}, which no signature can")
+    return inception_s, expires_s
