@@ -30,11 +30,11 @@ _ECDSA_SHA256 = ECDSA(SHA256())
 
 @dataclass(frozen=True, slots=True)
 class Canonical:
-    """An RRset as it is signed: RRSIG RDATA = front, algorithm, middle, times, key tag, signer, signature."""
+    """An RRset as it is signed: RRSIG RDATA = front, algorithm, middle, times, key tag, apex, signature."""
 
     front: bytes  # type covered
     middle: bytes  # labels, original TTL
-    signer: bytes
+    apex: bytes  # the signer's name
     records: bytes  # every RR in canonical form and order (RFC 4034 section 6.3)
 
     @classmethod
@@ -46,18 +46,36 @@ class Canonical:
         records = b"".join(head + len(rdata).to_bytes(2, "big") + rdata for rdata in sorted(set(rrset.rdata)))
         return cls(rtype, bytes((labels,)) + ttl, in_full(apex), records)
 
-    def digest(self, key: DnssecKey) -> bytes:
+    def digest(self, signer: "Signer") -> bytes:
         """What names a signature of this by a key, whatever its times: `DIGEST_BYTES` octets."""
         hashed = hashlib.blake2b(digest_size=DIGEST_BYTES)
-        for piece in (key.dnskey, self.signer, self.front, self.middle, self.records):
+        for piece in (signer.dnskey, self.apex, self.front, self.middle, self.records):
             hashed.update(len(piece).to_bytes(4, "big") + piece)
         return hashed.digest()
 
-    def rdata(self, key: DnssecKey, inception_s: int, expires_s: int) -> bytes:
-        """RRSIG RDATA up to the signature."""
+    def signed(self, signer: "Signer", inception_s: int, expires_s: int) -> bytes:
+        """Whole RRSIG RDATA; the signer has its private key."""
+        assert signer.sign is not None
         times = expires_s.to_bytes(4, "big") + inception_s.to_bytes(4, "big")
-        tag = key.tag.to_bytes(2, "big")
-        return self.front + bytes((key.algorithm,)) + self.middle + times + tag + self.signer
+        unsigned = self.front + signer.algorithm + self.middle + times + signer.tag + self.apex
+        return unsigned + signer.sign(unsigned + self.records)
+
+
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """A key as signatures name it. `algorithm`: one octet, `tag`: two; `sign`: message -> 64 octets, None
+    where the private key is gone."""
+
+    dnskey: bytes
+    algorithm: bytes
+    tag: bytes
+    sign: Callable[[bytes], bytes] | None
+
+    @classmethod
+    def of(cls, key: DnssecKey) -> "Signer":
+        """A key pair as a signer. Raises ValueError for a private key out of range."""
+        algorithm, tag = bytes((key.algorithm,)), key.tag.to_bytes(2, "big")
+        return cls(key.dnskey, algorithm, tag, _sign_with(key) if key.private else None)
 
 
 def times_of(rdata: bytes) -> tuple[int, int]:
@@ -65,8 +83,7 @@ def times_of(rdata: bytes) -> tuple[int, int]:
     return int.from_bytes(rdata[12:16], "big"), int.from_bytes(rdata[8:12], "big")
 
 
-def signer_of(key: DnssecKey) -> Callable[[bytes], bytes]:
-    """What signs with a key: message -> 64 octets. Raises ValueError for a private key out of range."""
+def _sign_with(key: DnssecKey) -> Callable[[bytes], bytes]:
     if key.algorithm == ALGORITHM_ED25519:
         return Ed25519PrivateKey.from_private_bytes(key.private).sign
     private = derive_private_key(int.from_bytes(key.private, "big"), SECP256R1())

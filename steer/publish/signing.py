@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from steer.model.dnssec import DnssecKey, DnssecSettings, KeySet
 from steer.model.records import TYPE_CDNSKEY, TYPE_CDS, TYPE_DNSKEY, AnswerSet, Labels, Rdata, RRset
-from steer.publish.rrsig import TIMES_END_S, Canonical, signer_of, times_of
+from steer.publish.rrsig import TIMES_END_S, Canonical, Signer, times_of
 from steer.publish.signable import CompiledRecords, SignableRRset
 from steer.publish.signature_cache import SignatureCache
 from steer.publish.signatures_part import pack_signatures
@@ -25,13 +25,6 @@ class ZoneSigning:
 
     keys: KeySet
     settings: DnssecSettings
-
-    def signers(self, rtype: int) -> tuple[DnssecKey, ...]:
-        """The keys that sign an RRset of this type, by algorithm and tag."""
-        keys = self.keys.signs_dnskey if rtype in _KEY_TYPES else self.keys.signs_zone
-        if len(keys) > SIGNATURES_MAX:
-            raise ValueError(f"{len(keys)} keys sign at once, {SIGNATURES_MAX} at most")
-        return tuple(sorted(keys, key=lambda key: (key.algorithm, key.tag, key.dnskey)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +46,7 @@ class Signed:
 class _Job:
     """A signature to be made."""
 
-    key: DnssecKey
-    digest: bytes
+    signer: Signer
     canonical: Canonical
     settings: DnssecSettings
 
@@ -128,6 +120,10 @@ class _Work:
     ) -> None:
         self._apexes, self._zones, self._cached = apexes, zones, cache.rdata
         self._now_s, self._may_sign, self._ahead_s = now_s, may_sign, ahead_s
+        self._signers = {
+            apex: (_signers(zone.keys.signs_zone), _signers(zone.keys.signs_dnskey))
+            for apex, zone in zones.items()
+        }
         self.jobs: dict[bytes, _Job] = {}
         self.reused: dict[bytes, bytes] = {}
         self.refresh_s: dict[bytes, int] = {}
@@ -141,19 +137,20 @@ class _Work:
     def digests(self, rrset: SignableRRset) -> tuple[bytes, ...]:
         """What names the signatures of an RRset, one per key."""
         apex = self._apexes[rrset.zone]
-        zone, canonical = self._zones[apex], Canonical.of(rrset, apex)
-        return tuple(self._digest(zone, canonical, key) for key in zone.signers(rrset.type))
+        settings, canonical = self._zones[apex].settings, Canonical.of(rrset, apex)
+        signers = self._signers[apex][rrset.type in _KEY_TYPES]
+        return tuple(self._digest(settings, canonical, signer) for signer in signers)
 
-    def _digest(self, zone: ZoneSigning, canonical: Canonical, key: DnssecKey) -> bytes:
-        digest = canonical.digest(key)
+    def _digest(self, settings: DnssecSettings, canonical: Canonical, signer: Signer) -> bytes:
+        digest = canonical.digest(signer)
         if digest in self.refresh_s:
             return digest
-        self.refresh_s[digest] = zone.settings.refresh_s
+        self.refresh_s[digest] = settings.refresh_s
         cached = self._cached.get(digest)
         inception_s, expires_s = times_of(cached) if cached else (0, 0)
-        is_due = expires_s - self._now_s < zone.settings.refresh_s + self._ahead_s
-        if self._may_sign and key.private and (is_due or inception_s > self._now_s):
-            self.jobs[digest] = _Job(key, digest, canonical, zone.settings)
+        is_due = expires_s - self._now_s < settings.refresh_s + self._ahead_s
+        if self._may_sign and signer.sign and (is_due or inception_s > self._now_s):
+            self.jobs[digest] = _Job(signer, canonical, settings)
         elif cached and expires_s > self._now_s:
             self.reused[digest] = cached
         else:
@@ -161,25 +158,28 @@ class _Work:
         return digest
 
 
+def _signers(keys: Sequence[DnssecKey]) -> list[Signer]:
+    """The keys by algorithm and tag, as signatures stand."""
+    if len(keys) > SIGNATURES_MAX:
+        raise ValueError(f"{len(keys)} keys sign at once, {SIGNATURES_MAX} at most")
+    return sorted((Signer.of(key) for key in keys), key=lambda each: (each.algorithm, each.tag, each.dnskey))
+
+
 def _sign(jobs: Mapping[bytes, _Job], now_s: int, progress: Callable[[int, int], None]) -> dict[bytes, bytes]:
     """Do the jobs: digest -> RRSIG RDATA."""
     made: dict[bytes, bytes] = {}
-    signers: dict[bytes, Callable[[bytes], bytes]] = {}
-    for number, job in enumerate(jobs.values()):
+    for number, (digest, job) in enumerate(jobs.items()):
         if number % PROGRESS_STEP == 0:
             progress(number, len(jobs))
-        if job.key.dnskey not in signers:
-            signers[job.key.dnskey] = signer_of(job.key)
-        rdata = job.canonical.rdata(job.key, *_times(job, now_s))
-        made[job.digest] = rdata + signers[job.key.dnskey](rdata + job.canonical.records)
+        made[digest] = job.canonical.signed(job.signer, *_times(digest, job.settings, now_s))
     return made
 
 
-def _times(job: _Job, now_s: int) -> tuple[int, int]:
+def _times(digest: bytes, settings: DnssecSettings, now_s: int) -> tuple[int, int]:
     """Inception and expiration; jitter spreads the signing that follows, the same whoever signs."""
-    jitter_s = int.from_bytes(job.digest[:8], "big") % (job.settings.jitter_s + 1)
-    inception_s = now_s - job.settings.inception_offset_s
-    expires_s = now_s + job.settings.validity_s - jitter_s
+    jitter_s = int.from_bytes(digest[:8], "big") % (settings.jitter_s + 1)
+    inception_s = now_s - settings.inception_offset_s
+    expires_s = now_s + settings.validity_s - jitter_s
     if not 0 < inception_s < expires_s < TIMES_END_S:
         raise ValueError(f"the clock says {now_s}, which no signature can")
     return inception_s, expires_s
