@@ -50,8 +50,9 @@ class KeyTimes:
     """When a key changes its state, by the names of BIND's key files; None: never.
 
     It stands in the DNSKEY RRset in `publish_s` <= now < `delete_s`, signs in `activate_s` <= now <
-    `inactive_s` (at the latest until `delete_s`), and in CDS and CDNSKEY in `sync_publish_s` <= now <
-    `sync_delete_s`."""
+    `inactive_s` (`delete_s` where that is None), and stands in CDS and CDNSKEY in `sync_publish_s` <= now <
+    `sync_delete_s`. As in BIND, a key with `activate_s` but no `publish_s` is published at once, and one
+    without any time (of a format before 1.3) is published and signs."""
 
     created_s: int | None = None
     publish_s: int | None = None

@@ -4,17 +4,14 @@ Comments and the other lines stay as they are where the file's layout allows; wh
 reading it again before it replaces the old file, atomically: a kill at any moment leaves the old file or the
 new one. Times are written in whole seconds."""
 
-import fcntl
 import json
-import os
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from steer.errors import Refused
 from steer.model.deployment import Deployment, Drain, ForcedTarget, Overrides
+from steer.sources.file_edit import locked, replace_file
 from steer.sources.located_yaml import LARGEST_FILE_BYTES, Faults, Node, Scalar, Sequence, Table, parse_yaml
 from steer.sources.overrides_file import is_blank, parse_overrides, read_overrides, time_text
 from steer.sources.reading import read_bounded
@@ -91,7 +88,7 @@ def _prove_line(kind: str, texts: Mapping[str, str], deployment: Deployment) -> 
 
 def _edit(path: Path, deployment: Deployment, change: Callable[[Overrides], Overrides]) -> Overrides:
     """Read, change, prove and write, with other editors of the directory locked out."""
-    with _locked(path.parent):
+    with locked(path.parent):
         now = read_overrides(path, deployment)
         wanted = change(now)
         if wanted == now:
@@ -101,7 +98,7 @@ def _edit(path: Path, deployment: Deployment, change: Callable[[Overrides], Over
         if text is None or _differs(text, str(path), deployment, wanted):
             text = _written_anew(old, wanted)
         taken = parse_overrides(text.encode("utf-8"), str(path), deployment)
-        _replace_file(path, text.encode("utf-8"))
+        replace_file(path, text.encode("utf-8"))
         return taken
 
 
@@ -223,35 +220,3 @@ def _scalar(text: str) -> str:
 def _quoted(text: str) -> str:
     """Text in double quotes, which JSON and YAML read alike."""
     return json.dumps(text, ensure_ascii=False)
-
-
-@contextmanager
-def _locked(directory: Path) -> Iterator[None]:
-    """One editor at a time; the lock goes with the process that holds it."""
-    handle = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
-
-
-def _replace_file(path: Path, data: bytes) -> None:
-    """Write beside, fsync, rename, fsync the directory. The old file's mode is kept."""
-    mode = path.stat().st_mode & 0o777 if path.exists() else 0o644
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fchmod(file.fileno(), mode)
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    directory = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
