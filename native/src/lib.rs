@@ -243,8 +243,9 @@ mod _native {
     ///
     /// `listen`: addresses and ports, all opened at once for UDP and TCP; port 0: one that is free.
     /// `threads`: UDP sockets and threads per address; one more thread answers all TCP. `tcp_idle_s`: how
-    /// long a connection may go without a whole query. `tcp_connections`, `tcp_per_prefix`: most connections
-    /// in all, and from one /24 or /48. OSError names the address.
+    /// long a connection may go without a whole query. `tcp_total_s`: how long it may stay, until what it
+    /// asked is answered, or `tcp_idle_s` more. `tcp_connections`: most in all, the idlest giving way to
+    /// newcomers; `tcp_per_prefix`: most from one /24 or /48. OSError names the address.
     #[pyclass(frozen)]
     struct Engine(sockets::Engine);
 
@@ -252,20 +253,21 @@ mod _native {
     impl Engine {
         #[new]
         #[pyo3(signature = (
-            listen, threads, *, tcp_idle_s = 10.0, tcp_connections = 1024, tcp_per_prefix = 64,
+            listen, threads, *, tcp_idle_s = 10.0, tcp_total_s = 300.0, tcp_connections = 1024,
+            tcp_per_prefix = 64,
         ))]
         fn new(
             listen: Vec<(IpAddr, u16)>,
             threads: usize,
             tcp_idle_s: f64,
+            tcp_total_s: f64,
             tcp_connections: usize,
             tcp_per_prefix: usize,
         ) -> PyResult<Self> {
-            let idle_limit = Duration::try_from_secs_f64(tcp_idle_s)
-                .map_err(|error| PyValueError::new_err(format!("tcp_idle_s {tcp_idle_s}: {error}")))?;
             let addresses: Vec<SocketAddr> = listen.into_iter().map(SocketAddr::from).collect();
             let tcp = TcpSettings {
-                idle_limit,
+                idle_limit: duration("tcp_idle_s", tcp_idle_s)?,
+                total_limit: duration("tcp_total_s", tcp_total_s)?,
                 connections: tcp_connections,
                 connections_per_prefix: tcp_per_prefix,
             };
@@ -371,6 +373,11 @@ mod _native {
 
     fn out_of_range(fault: BadLimit) -> PyErr {
         PyValueError::new_err(fault.0)
+    }
+
+    fn duration(name: &str, seconds: f64) -> PyResult<Duration> {
+        Duration::try_from_secs_f64(seconds)
+            .map_err(|error| PyValueError::new_err(format!("{name} {seconds}: {error}")))
     }
 
     /// Prefixes, each as the network's 4 or 16 octets and its length, with IPv4 as ::ffff:a.b.c.d.

@@ -5,6 +5,7 @@ mod connection;
 mod datagrams;
 mod engine;
 mod loaded_file;
+mod order;
 mod tcp;
 #[cfg(test)]
 mod tests;

@@ -9,6 +9,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 const SOCKET_BUFFER_BYTES: usize = 4 << 20; // hides a tick's pause of some milliseconds at full load
 const TCP_BACKLOG: i32 = 1024;
+const TCP_BUFFER_BYTES: usize = 32 << 10; // the kernel doubles it; what is set does not grow by itself
+const TCP_UNSENT_BYTES: libc::c_int = 16 << 10;
 const PORT_TRIES: usize = 16; // a port that is free for UDP can be taken for TCP
 /// How long a blocking call may take before its thread looks whether it is to stop.
 const WAKE_INTERVAL: Duration = Duration::from_millis(100);
@@ -86,11 +88,17 @@ fn udp_socket(address: SocketAddr) -> io::Result<UdpSocket> {
     Ok(socket.into())
 }
 
+/// Whatever is set here, Linux hands on to the connections that are accepted.
 fn tcp_listener(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     only_own_family(&socket, address)?;
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
+    socket.set_recv_buffer_size(TCP_BUFFER_BYTES)?;
+    socket.set_send_buffer_size(TCP_BUFFER_BYTES)?;
+    set_option(&socket, libc::IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT, TCP_UNSENT_BYTES)?;
+    socket.set_tcp_nodelay(true)?; // replies are written whole
+    socket.set_linger(Some(Duration::ZERO))?; // closing resets, unless told otherwise
     socket.bind(&address.into())?;
     socket.listen(TCP_BACKLOG)?;
     Ok(socket.into())

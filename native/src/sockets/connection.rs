@@ -1,12 +1,15 @@
 //! One TCP connection (RFC 7766): messages with a length before each, answered in order. Generic over the
-//! stream, so that tests need no socket; bounded in what it buffers, in what it does in one turn, and in how
-//! long it may wait.
+//! stream, so that tests need no socket; bounded in what it buffers and in what it does in one turn.
+//!
+//! It buffers at most one message (64 KiB), and never more than twice what of it has come; replies of 16 KiB
+//! and one more (64 KiB).
 use std::io::{ErrorKind, Read, Write};
 use std::time::{Duration, Instant};
 
 const LENGTH_BYTES: usize = 2;
 const FIRST_READ_BYTES: usize = 4096;
 const OUTPUT_HIGH_BYTES: usize = 16 << 10; // with so much unsent, no more is answered or read
+const OUTPUT_KEPT_BYTES: usize = 4 << 10; // of a connection that waits
 const QUERIES_PER_TURN: usize = 64;
 
 /// What a connection does next.
@@ -29,13 +32,13 @@ pub(super) struct Connection<S> {
     output: Vec<u8>,
     sent: usize,
     is_ending: bool,
-    deadline: Instant,
-    idle_limit: Duration,
+    has_asked: bool,
+    began: Instant,
+    progressed: Instant,
 }
 
 impl<S: Read + Write> Connection<S> {
-    /// `idle_limit`: how long it may go without a whole query asked and its reply taken.
-    pub(super) fn new(stream: S, now: Instant, idle_limit: Duration) -> Self {
+    pub(super) fn new(stream: S, now: Instant) -> Self {
         Self {
             stream,
             input: Vec::new(),
@@ -43,14 +46,37 @@ impl<S: Read + Write> Connection<S> {
             output: Vec::new(),
             sent: 0,
             is_ending: false,
-            deadline: now + idle_limit,
-            idle_limit,
+            has_asked: false,
+            began: now,
+            progressed: now,
         }
     }
 
-    /// Whether it went without progress for too long (RFC 7766 section 6.2.3).
-    pub(super) fn is_overdue(&self, now: Instant) -> bool {
-        now >= self.deadline
+    /// When last a whole query came or all replies were taken: octets by themselves are no progress, so that
+    /// slow peers gain nothing by them.
+    pub(super) fn progressed(&self) -> Instant {
+        self.progressed
+    }
+
+    /// Whether a whole query has ever come.
+    pub(super) fn has_asked(&self) -> bool {
+        self.has_asked
+    }
+
+    /// How long it has been there.
+    pub(super) fn age(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.began)
+    }
+
+    /// Whether all that has come was answered, and sent.
+    pub(super) fn is_settled(&self) -> bool {
+        self.filled == 0 && self.sent == self.output.len()
+    }
+
+    /// Octets that its buffers take.
+    #[cfg(test)]
+    pub(super) fn buffered_bytes(&self) -> usize {
+        self.input.capacity() + self.output.capacity()
     }
 
     /// The stream, to be registered or closed.
@@ -99,11 +125,12 @@ impl<S: Read + Write> Connection<S> {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Some(Next::Wait),
                 Err(_) => return Some(Next::Close),
             }
-            self.deadline =
-                if self.sent == self.output.len() { now + self.idle_limit } else { self.deadline };
+            if self.sent == self.output.len() {
+                self.progressed = now;
+            }
         }
         self.output.clear();
-        self.output.shrink_to(OUTPUT_HIGH_BYTES);
+        self.output.shrink_to(OUTPUT_KEPT_BYTES);
         self.sent = 0;
         None
     }
@@ -122,7 +149,7 @@ impl<S: Read + Write> Connection<S> {
                 break;
             }
             *budget -= 1;
-            self.deadline = now + self.idle_limit;
+            (self.has_asked, self.progressed) = (true, now);
             let length_at = self.output.len();
             self.output.extend_from_slice(&[0; LENGTH_BYTES]);
             if answer(message, &mut self.output) {
@@ -141,10 +168,11 @@ impl<S: Read + Write> Connection<S> {
         !self.output.is_empty() || self.is_ending || has_message
     }
 
-    /// Room for the message that has begun, and no more than its length makes necessary.
+    /// Room for the message that has begun, but no more than has come of it: a length is only a claim.
     fn make_room(&mut self) {
         let begun = self.input[..self.filled].first_chunk().map_or(0, |&length| u16::from_be_bytes(length));
-        self.input.resize(FIRST_READ_BYTES.max(LENGTH_BYTES + usize::from(begun)), 0);
+        let room = (LENGTH_BYTES + usize::from(begun)).min(2 * self.filled);
+        self.input.resize(room.max(FIRST_READ_BYTES), 0);
         self.input.shrink_to(FIRST_READ_BYTES);
     }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use arc_swap::{ArcSwap, ArcSwapOption};
 
 use super::bind::{BindError, Listener};
-use super::tcp::{TcpServer, TcpSettings};
+use super::tcp::{TcpAnswers, TcpServer, TcpSettings};
 use super::udp::UdpServer;
 use crate::answer::{COUNTER_NAMES, Counters, Limiter, Notified, Now};
 use crate::snapshot::Snapshot;
@@ -34,6 +34,20 @@ pub(super) struct Shared {
 }
 
 impl Shared {
+    pub(super) fn new(
+        snapshot: &Snapshot,
+        limiter: Arc<ArcSwapOption<Limiter>>,
+        notified: Arc<Notified>,
+    ) -> Self {
+        Self {
+            snapshot: ArcSwap::from_pointee(snapshot.clone()),
+            limiter,
+            notified,
+            is_stopping: AtomicBool::new(false),
+            started: Instant::now(),
+        }
+    }
+
     /// The time, to be asked for once per batch. A wall clock that stands before 1970 counts as 1970.
     pub(super) fn now(&self) -> Now {
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -84,13 +98,7 @@ impl Engine {
         let State::Bound(listeners, tcp) = std::mem::replace(&mut *state, State::Stopped) else {
             return Err(io::Error::other("the engine was started before"));
         };
-        let shared = Arc::new(Shared {
-            snapshot: ArcSwap::from_pointee(snapshot.clone()),
-            limiter: Arc::clone(&self.limiter),
-            notified: Arc::clone(&self.notified),
-            is_stopping: AtomicBool::new(false),
-            started: Instant::now(),
-        });
+        let shared = Arc::new(Shared::new(snapshot, Arc::clone(&self.limiter), Arc::clone(&self.notified)));
         let mut threads = Vec::new();
         match self.start_threads(listeners, tcp, &shared, &mut threads) {
             Ok(waker) => {
@@ -121,9 +129,14 @@ impl Engine {
             }
             tcp_listeners.push(listener.tcp);
         }
-        let mut server = TcpServer::new(tcp_listeners, tcp, own_counters())?;
+        let counters = own_counters();
+        let mut answers = TcpAnswers::new(Arc::clone(&counters));
+        let mut server = TcpServer::new(tcp_listeners, tcp, counters)?;
         let waker = server.waker();
-        threads.push(spawn("steer-tcp", shared, move |shared| server.serve(shared))?);
+        threads.push(spawn("steer-tcp", shared, move |shared| {
+            server
+                .serve(shared, &mut |packet, source, output| answers.answer(shared, packet, source, output));
+        })?);
         Ok(waker)
     }
 

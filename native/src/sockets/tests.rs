@@ -12,6 +12,7 @@ use crate::answer::Counter;
 use crate::snapshot::builder::small_world;
 
 const IDLE: Duration = Duration::from_secs(10);
+const LONG: Duration = Duration::from_secs(1000);
 const QUERY: &[u8] =
     b"\x12\x34\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x03www\x03cdn\x07example\x00\x00\x01\x00\x01";
 
@@ -69,7 +70,7 @@ fn echo(message: &[u8], output: &mut Vec<u8>) -> bool {
 fn connected(takes: usize) -> (Connection<Stream>, Stream, Instant) {
     let (stream, now) = (Stream::default(), Instant::now());
     stream.0.borrow_mut().takes = takes;
-    (Connection::new(stream.clone(), now, IDLE), stream, now)
+    (Connection::new(stream.clone(), now), stream, now)
 }
 
 #[test]
@@ -137,30 +138,54 @@ fn many_queries_take_several_turns() {
 }
 
 #[test]
-fn only_whole_queries_and_taken_replies_keep_a_connection() {
+fn only_whole_queries_and_taken_replies_are_progress() {
     let (mut connection, stream, start) = connected(0);
-    let half = IDLE / 2;
-    stream.0.borrow_mut().sends.push_back(vec![0]);
-    assert_eq!(connection.turn(start + half, &mut echo), Next::Wait);
-    assert!(
-        !connection.is_overdue(start + half) && connection.is_overdue(start + IDLE),
-        "a byte is no query"
-    );
-    stream.0.borrow_mut().sends.push_back(b"\x02ab".to_vec());
-    connection.turn(start + half, &mut echo);
-    assert!(!connection.is_overdue(start + IDLE) && connection.is_overdue(start + half + IDLE));
+    let after = |seconds| start + Duration::from_secs(seconds);
+    let turn = |connection: &mut Connection<Stream>, seconds| {
+        assert_eq!(connection.turn(after(seconds), &mut echo), Next::Wait);
+        connection.progressed()
+    };
+    for (seconds, octet) in [(1, 0), (2, 2), (3, b'a')] {
+        stream.0.borrow_mut().sends.push_back(vec![octet]);
+        assert_eq!(turn(&mut connection, seconds), start, "an octet is no query");
+    }
+    assert!(!connection.has_asked() && !connection.is_settled());
+    stream.0.borrow_mut().sends.push_back(vec![b'b']);
+    assert_eq!(turn(&mut connection, 4), after(4));
+    assert!(connection.has_asked() && !connection.is_settled());
+    for seconds in 5..8 {
+        stream.0.borrow_mut().takes = 1;
+        assert_eq!(turn(&mut connection, seconds), after(4), "an octet is no reply");
+    }
     stream.0.borrow_mut().takes = 1;
-    connection.turn(start + IDLE, &mut echo);
-    assert!(connection.is_overdue(start + half + IDLE), "an octet is no reply");
-    stream.0.borrow_mut().takes = usize::MAX;
-    connection.turn(start + IDLE, &mut echo);
-    assert!(!connection.is_overdue(start + half + IDLE));
+    assert_eq!(turn(&mut connection, 8), after(8));
+    assert!(connection.is_settled());
+    assert_eq!(connection.age(after(9)), Duration::from_secs(9));
 }
 
-/// An engine on free ports of these addresses, with TCP bounds low enough to meet.
+#[test]
+fn a_claimed_length_takes_no_memory() {
+    let (mut connection, stream, now) = connected(usize::MAX);
+    let message = framed(&[b'x'; 65_535]);
+    let mut sent = 0;
+    for piece in message.chunks(1000) {
+        stream.0.borrow_mut().sends.push_back(piece.to_vec());
+        sent += piece.len();
+        assert_eq!(connection.turn(now, &mut echo), Next::Wait);
+        assert!(connection.buffered_bytes() <= (2 * sent).max(4096) + 4096, "after {sent}");
+    }
+    assert_eq!(stream.0.borrow().taken.len(), message.len());
+    assert!(connection.buffered_bytes() <= 8192, "and gives it back");
+}
+
+/// TCP bounds low enough to meet.
+fn bounds(idle_limit: Duration) -> TcpSettings {
+    TcpSettings { idle_limit, total_limit: LONG, connections: 3, connections_per_prefix: 2 }
+}
+
+/// An engine on free ports of these addresses.
 fn engine(addresses: &[SocketAddr], threads: usize, idle_limit: Duration) -> Engine {
-    let tcp = TcpSettings { idle_limit, connections: 3, connections_per_prefix: 2 };
-    let engine = Engine::bind(addresses, threads, tcp).unwrap();
+    let engine = Engine::bind(addresses, threads, bounds(idle_limit)).unwrap();
     engine.start(&small_world().load().unwrap()).unwrap();
     engine
 }
@@ -249,7 +274,7 @@ fn tcp_ends_what_is_idle() {
     let server = SocketAddr::from(([127, 0, 0, 1], engine.ports()[0]));
     let mut idle = TcpStream::connect(server).unwrap();
     idle.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-    assert_eq!(idle.read(&mut [0]).unwrap(), 0);
+    assert_eq!(idle.read(&mut [0]).unwrap_err().kind(), ErrorKind::ConnectionReset);
     assert!(eventually(|| counter(&engine, Counter::TcpTimeouts) == 1));
 }
 
@@ -267,7 +292,7 @@ fn tcp_ends_what_is_no_query() {
 #[test]
 fn an_address_that_is_taken_is_named() {
     let address = SocketAddr::from(([127, 0, 0, 1], 0));
-    let tcp = TcpSettings { idle_limit: IDLE, connections: 1, connections_per_prefix: 1 };
+    let tcp = bounds(IDLE);
     let first = Engine::bind(&[address], 1, tcp).unwrap();
     let taken = SocketAddr::from(([127, 0, 0, 1], first.ports()[0]));
     let fault = Engine::bind(&[taken], 1, tcp).err().unwrap();
