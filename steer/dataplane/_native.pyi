@@ -81,7 +81,7 @@ class Snapshot:
 
 @final
 class Limiter:
-    """The rate limit of responses over UDP, and its table, empty at first (docs/snapshot_format.md, Rate limit).
+    """The rate limit of responses over UDP, and its table, empty at first (docs/snapshot_format.md).
 
     `key`: 16 random bytes. `per_second`: responses to one prefix, 1 to 10^9. `burst`: responses at once.
     `slip`: every so many limited responses one goes out truncated; 0: none. `exempt`: at most 1024 prefixes,
@@ -112,6 +112,7 @@ class Engine:
         threads: int,
         *,
         tcp_idle_s: float = 10.0,
+        tcp_total_s: float = 300.0,
         tcp_connections: int = 1024,
         tcp_per_prefix: int = 64,
     ) -> Engine: ...

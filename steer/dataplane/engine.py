@@ -57,8 +57,10 @@ class Engine(Protocol):
 class EngineClass(Protocol):
     """Makes an engine: binds every (address, port) for UDP and TCP; OSError where that fails.
 
-    `threads`: 0 is one per processor. A TCP connection is closed after `tcp_idle_s` without a whole message;
-    at most `tcp_connections` are open, `tcp_per_prefix` of them from one IPv4 /24 or IPv6 /48."""
+    `threads`: 0 is one per processor. A TCP connection is reset after `tcp_idle_s` without a whole message;
+    after `tcp_total_s` it is closed once what it asked is answered, or reset `tcp_idle_s` later. At most
+    `tcp_connections` are open, of which the idlest gives way to a newcomer (one that never asked before all
+    others), and at most `tcp_per_prefix` of them from one IPv4 /24 or IPv6 /48."""
 
     def __call__(
         self,
@@ -66,6 +68,7 @@ class EngineClass(Protocol):
         threads: int,
         *,
         tcp_idle_s: float,
+        tcp_total_s: float = 300.0,
         tcp_connections: int,
         tcp_per_prefix: int,
     ) -> Engine:

@@ -1,7 +1,7 @@
 """The reference engine on sockets: the native engine's face, in one thread and plain Python.
 
-UDP by recvmsg, so that an engine bound to a wildcard address answers from the address that was asked; TCP by
-asyncio streams (RFC 7766), bounded in number, per source and in time."""
+UDP by recvmsg, so that an engine bound to a wildcard address answers from the address that was asked; TCP in
+`reference_tcp`."""
 
 import asyncio
 import mmap
@@ -9,10 +9,8 @@ import socket
 import struct
 import threading
 import time
-from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -22,19 +20,17 @@ from steer.dataplane.reference_counters import Counters
 from steer.dataplane.reference_map import ReferenceMap
 from steer.dataplane.reference_records import ReferenceRecords
 from steer.dataplane.reference_signatures import ReferenceSignatures
+from steer.dataplane.reference_tcp import TcpLimits, TcpServer, prepare_listener
 
 Records, Choices, Signatures = ReferenceRecords, ReferenceChoices, ReferenceSignatures
 
 DATAGRAMS_PER_TURN = 64  # so that TCP and the clock get their turn under a flood of UDP
-ACCEPTS_PER_TURN = 16
-ACCEPT_PAUSE_S = 0.25
 MESSAGE_BYTES_MAX = 65535
 ANCILLARY_BYTES = 128
 PORT_TRIES = 16
 _IP_PKTINFO = 8  # not in Python's socket module before 3.13
 _IN_PKTINFO = struct.Struct("=i4s4s")  # interface, local address, destination of the packet
 _IN6_PKTINFO = struct.Struct("=16sI")  # destination of the packet, interface
-_PREFIX_BYTES = {4: 3, 16: 6}  # /24 and /48: one source of TCP connections
 
 
 class Map(ReferenceMap):
@@ -64,22 +60,21 @@ class Engine:
         threads: int = 1,
         *,
         tcp_idle_s: float = 10.0,
+        tcp_total_s: float = 300.0,
         tcp_connections: int = 1024,
         tcp_per_prefix: int = 64,
     ) -> None:
         del threads
-        self._tcp_idle_s, self._tcp_connections, self._tcp_per_prefix = (
-            tcp_idle_s,
-            tcp_connections,
-            tcp_per_prefix,
-        )
         self._counters = Counters()
+        self._tcp = TcpServer(
+            lambda packet, source: self._answer(packet, source, tcp=True),
+            TcpLimits(tcp_idle_s, tcp_total_s, tcp_connections, tcp_per_prefix),
+            self._counters,
+        )
         self._snapshot: ReferenceSnapshot | None = None
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None
-        self._connections: set[asyncio.Task[None]] = set()
-        self._per_prefix: Counter[bytes] = Counter()
         self._sockets: list[tuple[socket.socket, socket.socket]] = []
         try:
             for address, port in listen:
@@ -130,15 +125,13 @@ class Engine:
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
         for udp, tcp in self._sockets:
             self._loop.add_reader(udp, self._read_datagrams, udp)
-            self._loop.add_reader(tcp, self._accept, tcp)
+            self._tcp.listen(tcp)
         listening.set()
         await self._stopping.wait()
         for pair in self._sockets:
             for one in pair:
                 self._loop.remove_reader(one)
-        for connection in self._connections:
-            connection.cancel()
-        await asyncio.gather(*self._connections, return_exceptions=True)
+        await self._tcp.stop()
 
     def _answer(self, packet: bytes, source: bytes, tcp: bool) -> bytes | None:
         snapshot = self._snapshot  # one pointer, read once: a query is answered from one snapshot
@@ -164,91 +157,10 @@ class Engine:
             except OSError:  # the buffer is full, or the peer unreachable: it will ask again
                 self._counters.count("send_errors")
 
-    # --- TCP ---
-
-    def _accept(self, listener: socket.socket) -> None:
-        """Take the connections that wait; those above a bound are closed at once."""
-        assert self._loop is not None
-        for _ in range(ACCEPTS_PER_TURN):
-            try:
-                accepted, peer = listener.accept()
-            except (BlockingIOError, ConnectionError):
-                return
-            except OSError:  # no descriptor is left: let some connections end first
-                self._loop.remove_reader(listener)
-                self._loop.call_later(ACCEPT_PAUSE_S, self._accept_again, listener)
-                return
-            source = ip_address(peer[0].partition("%")[0]).packed
-            prefix = source[: _PREFIX_BYTES[len(source)]]
-            if (
-                len(self._connections) >= self._tcp_connections
-                or self._per_prefix[prefix] >= self._tcp_per_prefix
-            ):
-                self._counters.count("tcp_refused")
-                accepted.close()
-                continue
-            self._counters.count("tcp_connections")
-            self._per_prefix[prefix] += 1
-            accepted.setblocking(False)
-            connection = self._loop.create_task(self._serve_connection(accepted, source))
-            self._connections.add(connection)
-            connection.add_done_callback(partial(self._connection_done, accepted, prefix))
-
-    def _accept_again(self, listener: socket.socket) -> None:
-        if self._loop is not None and self._stopping is not None and not self._stopping.is_set():
-            self._loop.add_reader(listener, self._accept, listener)
-
-    def _connection_done(
-        self, accepted: socket.socket, prefix: bytes, connection: "asyncio.Task[None]"
-    ) -> None:
-        accepted.close()
-        self._connections.discard(connection)
-        self._per_prefix[prefix] -= 1
-        self._per_prefix += Counter()  # drops what is 0
-
-    async def _serve_connection(self, accepted: socket.socket, source: bytes) -> None:
-        reader, writer = await asyncio.open_connection(sock=accepted, limit=MESSAGE_BYTES_MAX)
-        try:
-            await self._serve_messages(reader, writer, source)
-            await self._flush(writer)
-        finally:
-            writer.transport.abort()
-
-    async def _flush(self, writer: asyncio.StreamWriter) -> None:
-        """Close once the last replies are sent: a peer may close its own side right after its queries."""
-        writer.close()
-        with suppress(OSError, TimeoutError):
-            async with asyncio.timeout(self._tcp_idle_s):
-                await writer.wait_closed()
-
-    async def _serve_messages(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, source: bytes
-    ) -> None:
-        """Answer a connection's messages in order until it ends, idles, or its peer does not read."""
-        while True:
-            try:
-                async with asyncio.timeout(self._tcp_idle_s):
-                    packet = await _read_message(reader)
-                    reply = self._answer(packet, source, tcp=True)
-                    if reply is None:  # whoever sends what is no query is not waited for
-                        return
-                    writer.write(len(reply).to_bytes(2, "big") + reply)
-                    await writer.drain()
-            except TimeoutError:
-                self._counters.count("tcp_timeouts")
-                return
-            except (asyncio.IncompleteReadError, OSError):
-                return
-
     def _close_sockets(self) -> None:
         for pair in self._sockets:
             for one in pair:
                 one.close()
-
-
-async def _read_message(reader: asyncio.StreamReader) -> bytes:
-    length = int.from_bytes(await reader.readexactly(2), "big")
-    return await reader.readexactly(length)
 
 
 def _bind(address: str, port: int) -> tuple[socket.socket, socket.socket]:
@@ -276,7 +188,7 @@ def _socket(address: str, kind: socket.SocketKind) -> socket.socket:
     if is_ipv6:
         made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)  # 0.0.0.0 is an address of its own
     if kind == socket.SOCK_STREAM:
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        prepare_listener(made)
     elif is_ipv6:
         made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
     else:

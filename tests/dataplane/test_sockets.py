@@ -3,7 +3,7 @@
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import dns.message
@@ -30,7 +30,11 @@ def connect(port: int, source: str = "127.0.0.1", address: str = "127.0.0.1") ->
     tcp.settimeout(TIMEOUT_S)
     if ":" not in address:
         tcp.bind((source, 0))
-    tcp.connect((address, port))
+    try:
+        tcp.connect((address, port))
+    except ConnectionError:  # it is reset so soon
+        tcp.close()
+        raise
     return tcp
 
 
@@ -168,25 +172,81 @@ def send_until_it_ends(tcp: socket.socket, flood: bytes) -> None:
         tcp.sendall(flood)
 
 
-def test_tcp_bounds_connections_per_prefix_and_in_all(bounded: Engine) -> None:
-    (port,) = bounded.ports()
+def test_tcp_bounds_connections_per_prefix_and_in_all(form: EngineForm, subject: Subject) -> None:
+    engine = form.Engine([("127.0.0.1", 0)], 1, tcp_idle_s=TIMEOUT_S, tcp_connections=4, tcp_per_prefix=2)
+    engine.start(subject.snapshot)
+    (port,) = engine.ports()
     with ExitStack() as stack:
 
-        def is_served(source: str) -> bool:
-            tcp = stack.enter_context(connect(port, source))
-            try:
-                tcp.sendall(framed(QUERY))
-            except ConnectionError:
-                return False
+        def ask(tcp: socket.socket) -> bool:
+            tcp.sendall(framed(QUERY))
             return read_reply(tcp) is not None
 
-        served = [
-            is_served(source)
-            for source in ("127.0.0.1", "127.0.0.2", "127.0.0.3", "127.1.0.1", "127.2.0.1", "127.3.0.1")
-        ]
-    assert served == [True, True, False, True, True, False]  # three of one /24, then a fifth in all
-    assert bounded.counters()["tcp_connections"] == 4
-    assert bounded.counters()["tcp_refused"] == 2
+        first, second, other, silent = (
+            stack.enter_context(connect(port, source))
+            for source in ("127.0.0.1", "127.0.0.2", "127.1.0.1", "127.2.0.1")
+        )
+        with suppress(ConnectionError):
+            assert not ask(stack.enter_context(connect(port, "127.0.0.3")))  # a third of one /24
+        assert [ask(tcp) for tcp in (second, other, first)] == [True, True, True]
+        newcomer = stack.enter_context(connect(port, "127.3.0.1"))
+        assert ask(newcomer)
+        assert read_reply(silent) is None  # gave way: it has asked nothing
+        assert ask(stack.enter_context(connect(port, "127.4.0.1")))
+        assert read_reply(second) is None  # the idlest of those that had asked
+        assert [ask(tcp) for tcp in (other, first, newcomer)] == [True, True, True]
+    counters = engine.counters()
+    engine.stop()
+    assert [counters[name] for name in ("tcp_connections", "tcp_refused", "tcp_evicted")] == [6, 1, 2]
+
+
+def test_tcp_ends_an_old_connection_once_all_is_answered(form: EngineForm, subject: Subject) -> None:
+    engine = form.Engine(
+        [("127.0.0.1", 0)], 1, tcp_idle_s=TIMEOUT_S, tcp_total_s=0.3, tcp_connections=4, tcp_per_prefix=4
+    )
+    engine.start(subject.snapshot)
+    (port,) = engine.ports()
+    try:
+        with connect(port) as resting, connect(port) as half, connect(port) as busy:
+            half.sendall(framed(QUERY)[:9])
+            assert ask_until_it_ends(busy, framed(QUERY)) > 0
+            assert resting.recv(1) == b""  # not by a reset
+            half.sendall(framed(QUERY)[9:])
+            assert read_reply(half) is not None
+            assert half.recv(1) == b""
+        assert engine.counters()["tcp_timeouts"] == 3
+    finally:
+        engine.stop()
+
+
+def test_tcp_resets_an_old_connection_that_always_has_half_a_query_on_the_way(
+    form: EngineForm, subject: Subject
+) -> None:
+    engine = form.Engine(
+        [("127.0.0.1", 0)], 1, tcp_idle_s=0.3, tcp_total_s=0.1, tcp_connections=4, tcp_per_prefix=4
+    )
+    engine.start(subject.snapshot)
+    (port,) = engine.ports()
+    message = framed(QUERY)
+    try:
+        with connect(port) as greedy:
+            greedy.sendall(message[:9])
+            assert ask_until_it_ends(greedy, message[9:] + message[:9]) > 0
+        assert engine.counters()["tcp_timeouts"] == 1
+    finally:
+        engine.stop()
+
+
+def ask_until_it_ends(tcp: socket.socket, octets: bytes) -> int:
+    """Send these octets and read a reply, again and again; returns how many there were."""
+    replies = 0
+    with suppress(ConnectionError):
+        while True:
+            tcp.sendall(octets)
+            if read_reply(tcp) is None:
+                break
+            replies += 1
+    return replies
 
 
 def test_slow_senders_harm_nobody_else(subject: Subject) -> None:
