@@ -11,7 +11,8 @@ from dnslib import EDNS0, RD, RR, DNSBuffer, DNSHeader, DNSLabel, EDNSOption
 
 from steer.dataplane.reference_records import ReferenceRecords
 from steer.dataplane.reference_rows import Rdata
-from steer.dataplane.reference_wire import HEADER_BYTES, OPTION_ECS, Ecs, Opt, Question
+from steer.dataplane.reference_wire import HEADER_BYTES, Opt, Question
+from steer.model.records import TYPE_RRSIG
 
 CLASS_IN = 1
 TABLE_ENTRIES_MAX = 128
@@ -21,40 +22,48 @@ _POINTER = 0xC000
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An rrset to be written. `owner`: a name's id, or None where it stands for the question."""
+    """An rrset to be written. `owner`: a name's id, or None where it stands for the question.
+
+    `signatures`: RDATA of the RRSIGs that follow it, with its owner and TTL."""
 
     owner: int | None
     rtype: int
     ttl_s: int
     rdata: tuple[Rdata, ...]
+    rclass: int = CLASS_IN
+    signatures: tuple[bytes, ...] = ()
 
 
 class Message(DNSBuffer):  # type: ignore[misc] # dnslib has no types
     """The octets of a reply from its header on; `encode_name`, which dnslib's records call, is ours."""
 
-    def __init__(self, records: ReferenceRecords, question: Question, known: Sequence[int]) -> None:
+    def __init__(self, records: ReferenceRecords, question: Question | None, known: Sequence[int]) -> None:
         """`known`: ids of the question's suffixes in the tree of names, from the root down."""
         super().__init__()
-        self._records, self._question_end = records, question.end
+        self._records, self._question_count = records, 0 if question is None else 1
         self._table: dict[int, int] = {}
         self._counts = [0, 0, 0]  # records of answer, authority, additional
-        self.append(bytes(HEADER_BYTES) + question.wire)
-        offsets = _label_offsets(question)
+        self.has_signatures = False
+        self.append(bytes(HEADER_BYTES) + (b"" if question is None else question.wire))
+        self._question_end = self.offset
+        offsets = [] if question is None else _label_offsets(question)
         for depth, name in reversed(list(enumerate(known))):
             if depth:
                 self._keep(name, offsets[-depth])
 
     def write(self, section: int, entries: Iterable[Entry], limit: int) -> bool:
         """Append rrsets to a section (0..2), if they end at or before `limit`; else leave all as it was."""
-        mark = self.offset
-        count = 0
+        mark, count, has_signatures = self.offset, 0, self.has_signatures
         for entry in entries:
-            for rdata in entry.rdata:
+            signatures = [(TYPE_RRSIG, Rdata(rdata, (), b"")) for rdata in entry.signatures]
+            for rtype, rdata in [(entry.rtype, rdata) for rdata in entry.rdata] + signatures:
                 owner = _Name(entry.owner)
-                RR(owner, entry.rtype, CLASS_IN, entry.ttl_s, _StoredRdata(rdata)).pack(self)
+                RR(owner, rtype, entry.rclass, entry.ttl_s, _StoredRdata(rdata)).pack(self)
+                self.has_signatures |= rtype == TYPE_RRSIG
                 count += 1
         if self.offset > limit:
             self._cut(mark)
+            self.has_signatures = has_signatures
             return False
         self._counts[section] += count
         return True
@@ -62,19 +71,19 @@ class Message(DNSBuffer):  # type: ignore[misc] # dnslib has no types
     def empty(self) -> None:
         """Take all sections back but the question."""
         self._cut(self._question_end)
-        self._counts = [0, 0, 0]
+        self._counts, self.has_signatures = [0, 0, 0], False
 
     def finish(
-        self, header: Any, opt: Opt | None, ecs_reply: bytes | None, udp_bytes: int, rcode: int
+        self, header: Any, opt: Opt | None, options: Iterable[tuple[int, bytes]], udp_bytes: int, rcode: int
     ) -> bytes:
         """Append the OPT (last of all), write the header and give the whole reply."""
         if opt is not None:
-            options = [] if ecs_reply is None else [EDNSOption(OPTION_ECS, ecs_reply)]
+            opts = [EDNSOption(code, data) for code, data in options]
             flags = "do" if opt.do else ""
-            EDNS0(_Name(0), ext_rcode=rcode >> 4, flags=flags, udp_len=udp_bytes, opts=options).pack(self)
+            EDNS0(_Name(0), ext_rcode=rcode >> 4, flags=flags, udp_len=udp_bytes, opts=opts).pack(self)
             self._counts[2] += 1
         header.rcode = rcode & 0xF
-        header.q = 1
+        header.q = self._question_count
         header.a, header.auth, header.ar = self._counts
         return pack_header(header) + bytes(self.data[HEADER_BYTES:])
 
@@ -102,14 +111,18 @@ class Message(DNSBuffer):  # type: ignore[misc] # dnslib has no types
             self._table.setdefault(name, offset)
 
     def _cut(self, end: int) -> None:
+        """Go back to `end`, as if nothing had been written from there on."""
         del self.data[end:]
         self.offset = end
+        self._table = {name: offset for name, offset in self._table.items() if offset < end}
 
 
 def reply_header(packet: bytes, *, aa: bool = False, tc: bool = False) -> Any:
-    """A reply's header: ID, opcode and RD of the query, QR = 1, all else 0."""
+    """A reply's header: ID, opcode, RD and CD of the query, QR = 1, all else 0."""
     asked = read_header(packet)
-    return DNSHeader(id=asked.id, bitmap=0, qr=1, opcode=asked.opcode, rd=asked.rd, aa=int(aa), tc=int(tc))
+    return DNSHeader(
+        id=asked.id, bitmap=0, qr=1, opcode=asked.opcode, rd=asked.rd, cd=asked.cd, aa=int(aa), tc=int(tc)
+    )
 
 
 def read_header(packet: bytes) -> Any:
@@ -124,11 +137,9 @@ def pack_header(header: Any) -> bytes:
     return bytes(buffer.data)
 
 
-def opt_bytes(opt: Opt | None, ecs: Ecs | None) -> int:
+def opt_bytes(opt: Opt | None, options: Sequence[tuple[int, bytes]]) -> int:
     """The octets that the reply's OPT takes."""
-    if opt is None:
-        return 0
-    return 11 + (4 + len(ecs.reply(0)) if ecs is not None else 0)
+    return 0 if opt is None else 11 + sum(4 + len(data) for _, data in options)
 
 
 class _Name(DNSLabel):  # type: ignore[misc] # dnslib has no types

@@ -121,6 +121,16 @@ class ReferenceRecords:
         start = rrset.template_offset
         return [Template(*row.item()) for row in self.templates[start : start + rrset.template_count]]
 
+    def pieces_of(self, template: Template) -> tuple[bytes, bytes, bytes]:
+        """The octets of a template before, between and after its hints."""
+        spans = (
+            (template.before_offset, template.before_bytes),
+            (template.between_offset, template.between_bytes),
+            (template.after_offset, template.after_bytes),
+        )
+        before, between, after = (self.bytes[offset : offset + size] for offset, size in spans)
+        return before, between, after
+
     def text_of(self, counter: int) -> bytes | None:
         """What a labelled counter counts (a rule, a target, an arm); None where nothing is said of it."""
         found = self.labels[self.labels["counter"] == counter]
@@ -150,6 +160,10 @@ class ReferenceRecords:
         """The id of a node's rrset of this type."""
         ids = self.node_rrsets[node.rrset_offset : node.rrset_offset + node.rrset_count].tolist()
         return next((index for index in ids if self.rrset(index).type == rtype), None)
+
+    def first_rrset(self, node: Node) -> int | None:
+        """The id of a node's rrset of the least type, if it has any."""
+        return int(self.node_rrsets[node.rrset_offset]) if node.rrset_count else None
 
     def rdata(self, rrset: RRset) -> Iterator[Rdata]:
         """The records of an rrset, in order."""

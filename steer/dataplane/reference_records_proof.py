@@ -35,8 +35,7 @@ RDATA_BYTES_MAX = 65535
 TTL_MAX_S = (1 << 31) - 1
 NSID_BYTES_MAX, TEXT_BYTES_MAX, COOKIE_SECRETS_MAX = 100, 255, 4
 HINTS_BYTES_MAX = 2 * 4 + 64 * (4 + 16)  # two parameters' keys and lengths, the addresses of two full sets
-_STEERED_FLAGS = (  # a name has A, AAAA, both, or CNAME alone (or nothing but further types)
-    0,
+_STEERED_FLAGS = (  # a name has A, AAAA, both, or CNAME alone
     fmt.STEERED_A,
     fmt.STEERED_AAAA,
     fmt.STEERED_A | fmt.STEERED_AAAA,

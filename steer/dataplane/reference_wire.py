@@ -83,17 +83,18 @@ def read_question(packet: bytes) -> Question:
     return Question(tuple(labels), qtype, qclass, wire)
 
 
-def read_opt(packet: bytes, start: int, authority_count: int, additional_count: int) -> Opt | None:
-    """The OPT record among the records from `start` to the end of the packet, if there is one.
+def read_opt(packet: bytes, start: int, additional_count: int, skipped_count: int = 0) -> Opt | None:
+    """The OPT record among the additional records, which stand from `start` to the end of the packet behind
+    `skipped_count` records of answer and authority; None if there is none.
 
     Raises Malformed for records that do not fill the packet exactly, a second OPT, or one not at the root."""
     buffer, opt = _buffer(packet, start), None
     try:
-        for index in range(authority_count + additional_count):
+        for index in range(skipped_count + additional_count):
             is_root = _skip_owner(buffer)
             rtype, rclass, ttl, rdlength = buffer.unpack("!HHIH")
             rdata = bytes(buffer.get(rdlength))
-            if rtype == TYPE_OPT and index >= authority_count:
+            if rtype == TYPE_OPT and index >= skipped_count:
                 if not is_root or opt is not None:
                     raise Malformed(opt)
                 opt = Opt(rclass, ttl >> 16 & 0xFF, bool(ttl & _FLAG_DO), rdata)
