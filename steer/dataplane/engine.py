@@ -41,6 +41,14 @@ class Engine(Protocol):
     def swap(self, snapshot: Any) -> None:
         """Answer every query that comes from now on from this snapshot."""
 
+    def set_limiter(self, limiter: Any) -> None:
+        """Limit responses over UDP by this limiter, of the same form, from now on; None: no more. At any
+        time, before the start too."""
+
+    def take_notified(self) -> list[int]:
+        """Zones whose primaries have said since the last call that there is something new (RFC 1996), by the
+        indices of the snapshots that were asked."""
+
     def stop(self) -> None:
         """Stop answering and close all sockets; returns when that is done."""
 
@@ -75,6 +83,24 @@ class EngineClass(Protocol):
         """Bind."""
 
 
+class LimiterClass(Protocol):
+    """Makes a rate limiter (docs/snapshot_format.md, "Rate limit"); ValueError for a setting out of range.
+
+    `key`: 16 random octets; `exempt`: prefixes, each as 4 or 16 octets of its network and its length."""
+
+    def __call__(
+        self,
+        key: bytes,
+        per_second: int,
+        burst: int,
+        slip: int,
+        ipv4_bits: int,
+        ipv6_bits: int,
+        exempt: Sequence[tuple[bytes, int]],
+    ) -> Any:
+        """Make one that has seen nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class EngineForm:
     """One form of the engine. `why`: one sentence for the operator.
@@ -91,6 +117,7 @@ class EngineForm:
     Choices: Callable[[bytes], Part]
     Signatures: Callable[[bytes], Part]
     Snapshot: Callable[..., Snapshot]
+    Limiter: LimiterClass
     Engine: EngineClass
 
 
@@ -124,6 +151,7 @@ def native_form(module: Any) -> EngineForm:
             self._engine = module.Engine(list(listen), threads or os.cpu_count() or 1, **limits)
             self.start, self.swap, self.stop = self._engine.start, self._engine.swap, self._engine.stop
             self.ports = self._engine.ports
+            self.set_limiter, self.take_notified = self._engine.set_limiter, self._engine.take_notified
 
         def counters(self) -> dict[str, int]:
             return dict(zip(COUNTERS, self._engine.counters(), strict=True))
@@ -140,6 +168,7 @@ def native_form(module: Any) -> EngineForm:
         module.Choices,
         module.Signatures,
         module.Snapshot,
+        module.Limiter,
         NativeEngine,
     )
 
@@ -154,6 +183,7 @@ def reference_form(why: str = "the reference engine runs") -> EngineForm:
         reference_server.Choices,
         reference_server.Signatures,
         reference_server.Snapshot,
+        reference_server.Limiter,
         reference_server.Engine,
     )
 

@@ -59,8 +59,8 @@ class Message(DNSBuffer):  # type: ignore[misc] # dnslib has no types
             for rtype, rdata in [(entry.rtype, rdata) for rdata in entry.rdata] + signatures:
                 owner = _Name(entry.owner)
                 RR(owner, rtype, entry.rclass, entry.ttl_s, _StoredRdata(rdata)).pack(self)
-                self.has_signatures |= rtype == TYPE_RRSIG
                 count += 1
+            self.has_signatures |= bool(signatures)
         if self.offset > limit:
             self._cut(mark)
             self.has_signatures = has_signatures

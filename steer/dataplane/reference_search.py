@@ -231,11 +231,10 @@ class Search:
         signatures = [] if first is None else signatures_of(self._snapshot, first)
         if first is None or not signatures:
             return None
-        rdata = tuple(Rdata(signature.rdata, (), b"") for signature in signatures)
-        entry = Entry(owner, TYPE_RRSIG, self._records.rrset(first).ttl_s, rdata)
-        if not self._asked.do:
-            return entry
-        return replace(signed(entry, signatures, self._asker.now_s), signatures=())
+        alone = Entry(owner, TYPE_RRSIG, self._records.rrset(first).ttl_s, ())
+        if self._asked.do:
+            return signed(alone, signatures, self._asker.now_s)
+        return replace(alone, signatures=tuple(signature.rdata for signature in signatures))
 
     def _steered(self, index: int, owner: int | None) -> Entry | None:
         answer = steered_answer(

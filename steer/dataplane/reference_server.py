@@ -17,6 +17,8 @@ from pathlib import Path
 from steer.dataplane.reference import answer
 from steer.dataplane.reference_choices import ReferenceChoices, ReferenceSnapshot
 from steer.dataplane.reference_counters import Counters
+from steer.dataplane.reference_limit import Limiter as Limiter
+from steer.dataplane.reference_limit import Verdict
 from steer.dataplane.reference_map import ReferenceMap
 from steer.dataplane.reference_records import ReferenceRecords
 from steer.dataplane.reference_signatures import ReferenceSignatures
@@ -72,6 +74,8 @@ class Engine:
             self._counters,
         )
         self._snapshot: ReferenceSnapshot | None = None
+        self._limiter: Limiter | None = None
+        self._notified: set[int] = set()
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None
@@ -100,6 +104,15 @@ class Engine:
         if self._thread is None:
             raise OSError("the engine does not serve")
         self._snapshot = snapshot
+
+    def set_limiter(self, limiter: Limiter | None) -> None:
+        """Limit responses over UDP in this way from now on; None: no more. At any time."""
+        self._limiter = limiter
+
+    def take_notified(self) -> list[int]:
+        """Zones that were notified (RFC 1996) since the last call, by the indices of the snapshots asked."""
+        notified, self._notified = self._notified, set()
+        return sorted(notified)
 
     def stop(self) -> None:
         """Stop answering and close all sockets; returns when that is done."""
@@ -136,7 +149,20 @@ class Engine:
     def _answer(self, packet: bytes, source: bytes, tcp: bool) -> bytes | None:
         snapshot = self._snapshot  # one pointer, read once: a query is answered from one snapshot
         assert snapshot is not None
-        return answer(packet, source, tcp, int(time.time()), snapshot, self._counters)
+        return answer(
+            packet,
+            source,
+            tcp,
+            int(time.time()),
+            snapshot,
+            self._counters,
+            limit=self._limit,
+            notified=lambda zone: self._notified.add(zone),
+        )
+
+    def _limit(self, source: bytes) -> Verdict:
+        limiter = self._limiter
+        return Verdict.PASS if limiter is None else limiter.check(source, time.monotonic_ns())
 
     # --- UDP ---
 

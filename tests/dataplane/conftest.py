@@ -50,7 +50,10 @@ def snapshot_of(form: EngineForm, world: World, directory: Path) -> Snapshot:
     """A world as a snapshot of this form."""
     path = directory / f"{form.name}.map"
     path.write_bytes(world.map)
-    return form.Snapshot(form.Records(world.records), form.Map(str(path)), form.Choices(world.choices))
+    signatures = form.Signatures(world.signatures) if world.signatures is not None else None
+    return form.Snapshot(
+        form.Records(world.records), form.Map(str(path)), form.Choices(world.choices), signatures
+    )
 
 
 @pytest.fixture(scope="session")

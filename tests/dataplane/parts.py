@@ -44,8 +44,7 @@ def zone_of(apex: str, text: str) -> ZoneData:
 
 
 def _rdata_of(rdata: dns.rdata.Rdata) -> Rdata:
-    wire = rdata.to_wire()
-    assert wire is not None
+    wire = rdata.to_digestable()
     fields = _COMPRESSIBLE.get(rdata.rdtype, ())
     names = tuple(tuple(label.lower() for label in getattr(rdata, name).labels[:-1]) for name in fields)
     if not fields:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from steer.dataplane.engine import EngineForm
 from steer.publish.format import HEADER, TABLE_ENTRY
 from tests.dataplane.conftest import forms_at_hand
+from tests.dataplane.signing import NOW_S
 from tests.dataplane.test_vectors import VECTORS
 from tests.dataplane.world import World
 
@@ -84,14 +85,16 @@ class Judges:
         path = self.directory / f"{form.name}.map"
         path.unlink(missing_ok=True)
         path.write_bytes(bad.get("map", self.world.map))
+        assert self.world.signatures is not None
         snapshot = form.Snapshot(
             form.Records(bad.get("records", self.world.records)),
             form.Map(str(path)),
             form.Choices(bad.get("choices", self.world.choices)),
+            form.Signatures(bad.get("signatures", self.world.signatures)),
         )
         for packet in ASKED:
             for tcp in (False, True):
-                snapshot.answer(packet, bytes((127, 2, 0, 1)), tcp, 0)
+                snapshot.answer(packet, bytes((127, 2, 0, 1)), tcp, NOW_S)
 
 
 @pytest.fixture
@@ -121,7 +124,14 @@ def test_lying_map(judges: Judges, data: st.DataObject) -> None:
     judges.verdicts(map=data.draw(lies(judges.world.map)))
 
 
-@pytest.mark.parametrize("name", ["records", "map", "choices"])
+@settings(SEEDED, max_examples=120)
+@given(st.data())
+def test_lying_signatures(judges: Judges, data: st.DataObject) -> None:
+    assert judges.world.signatures is not None
+    judges.verdicts(signatures=data.draw(lies(judges.world.signatures)))
+
+
+@pytest.mark.parametrize("name", ["records", "map", "choices", "signatures"])
 def test_parts_cut_off_changed_or_of_another_kind_are_refused(judges: Judges, name: str) -> None:
     good: bytes = getattr(judges.world, name)
     changed = bytearray(good)
@@ -141,7 +151,14 @@ def test_parts_cut_off_changed_or_of_another_kind_are_refused(judges: Judges, na
         assert not any(judges.verdicts(**{name: bad}))
 
 
-@pytest.mark.parametrize("name", ["records", "map", "choices"])
+@settings(SEEDED, max_examples=120)
+@given(st.data())
+def test_lying_signatures(judges: Judges, data: st.DataObject) -> None:
+    assert judges.world.signatures is not None
+    judges.verdicts(signatures=data.draw(lies(judges.world.signatures)))
+
+
+@pytest.mark.parametrize("name", ["records", "map", "choices", "signatures"])
 def test_a_missing_section_is_refused(judges: Judges, name: str) -> None:
     good: bytes = getattr(judges.world, name)
     for index in range(len(sections(good))):

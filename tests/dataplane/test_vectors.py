@@ -8,6 +8,7 @@ import pytest
 
 from steer.telemetry.counters import COUNTERS
 from tests.dataplane.conftest import Subject
+from tests.dataplane.signing import NOW_S
 from tests.dataplane.vectors import TCP, UDP, Vector, check
 from tests.dataplane.vectors_dns import VECTORS as VECTORS_DNS
 from tests.dataplane.vectors_ecs import VECTORS as VECTORS_ECS
@@ -32,7 +33,7 @@ def test_every_vector_has_a_name_of_its_own() -> None:
 @pytest.mark.parametrize(("vector", "transport"), ON_TRANSPORTS, ids=IDS)
 def test_answer(subject: Subject, vector: Vector, transport: str) -> None:
     source = ip_address(vector.source).packed
-    check(vector, subject.snapshot.answer(vector.query, source, transport == TCP, 0))
+    check(vector, subject.snapshot.answer(vector.query, source, transport == TCP, NOW_S))
 
 
 @pytest.mark.parametrize(("vector", "transport"), ON_TRANSPORTS, ids=IDS)

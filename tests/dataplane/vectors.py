@@ -3,15 +3,24 @@
 Records are written as `owner ttl type rdata`, relative to cdn.example unless they end in a dot."""
 
 from dataclasses import dataclass, replace
+from ipaddress import ip_address
 
 import dns.edns
 import dns.flags
 import dns.message
 import dns.name
 import dns.rcode
+import dns.rdata
+import dns.rdataclass
 import dns.rdatatype
+import dns.rrset
+
+from steer.model.hashing import siphash24
+from tests.dataplane.signing import NOW_S
 
 ORIGIN = dns.name.from_text("cdn.example")
+NSID = b"steer-test"
+COOKIE_SECRETS = (bytes(range(1, 17)), bytes(range(101, 117)))
 ID = 0x1234
 RD = 0x0100
 UDP, TCP = "udp", "tcp"
@@ -20,8 +29,9 @@ SOA = "@ 300 SOA ns1 hostmaster 7 3600 600 86400 300"  # the negative TTL is the
 
 @dataclass(frozen=True)
 class Reply:
-    """What a query must bring. `ecs`: such as `133.1.0.0/24/s17` (SCOPE 17), None: no option. `raw`: the very
-    octets, instead of all else."""
+    """What a query must bring. `ecs`: such as `133.1.0.0/24/s17` (SCOPE 17), None: no option. `cookie`:
+    `kept` (as it was sent) or `new`; `nsid`: it is told; `ede`: an INFO-CODE. `raw`: the very octets, instead
+    of all else. An RRSIG is written as `owner ttl RRSIG covered`."""
 
     rcode: str = "NOERROR"
     answer: tuple[str, ...] = ()
@@ -30,6 +40,9 @@ class Reply:
     aa: bool = True
     tc: bool = False
     ecs: str | None = None
+    cookie: str | None = None
+    nsid: bool = False
+    ede: int | None = None
     opt: bool = True
     do: bool = False
     has_question: bool = True
@@ -129,14 +142,19 @@ def plain(name: str, qtype: str | int = "A") -> bytes:
     return message(question(name, qtype))
 
 
+def cookie_option(data: bytes) -> bytes:
+    """A COOKIE option."""
+    return opt_option(10, data)
+
+
 def formerr(*, has_question: bool = True, has_opt: bool = True) -> Reply:
     """FORMERR."""
     return Reply("FORMERR", aa=False, opt=has_opt, has_question=has_question)
 
 
-def refused(subnet: str | None = None, *, has_opt: bool = True) -> Reply:
-    """REFUSED."""
-    return Reply("REFUSED", aa=False, ecs=subnet, opt=has_opt)
+def refused(subnet: str | None = None, *, ede: int = 20, has_opt: bool = True) -> Reply:
+    """REFUSED, with the reason: by default that the zone is not ours."""
+    return Reply("REFUSED", aa=False, ecs=subnet, ede=ede if has_opt else None, opt=has_opt)
 
 
 def nodata(subnet: str | None = None, soa: str = SOA, **changes: object) -> Reply:
@@ -161,15 +179,16 @@ def check(vector: Vector, wire: bytes | None) -> None:
         return
     asked_flags = int.from_bytes(vector.query[2:4], "big")
     if not due.has_question:
-        flags = 0x8000 | asked_flags & 0x7900 | dns.rcode.from_text(due.rcode)
+        flags = 0x8000 | asked_flags & 0x7910 | dns.rcode.from_text(due.rcode)
         assert wire == vector.query[:2] + flags.to_bytes(2, "big") + bytes(8)
         return
-    end = 12 + len(question_of(vector.query))
-    assert wire[12:end] == vector.query[12:end], "the question comes back as it was asked"
+    if vector.query[4:6] != b"\0\0":
+        end = 12 + len(question_of(vector.query))
+        assert wire[12:end] == vector.query[12:end], "the question comes back as it was asked"
     read = dns.message.from_wire(wire)
     assert read.id == ID
     assert dns.rcode.to_text(read.rcode()) == due.rcode
-    expected_flags = 0x8000 | asked_flags & RD | (0x0400 if due.aa else 0) | (0x0200 if due.tc else 0)
+    expected_flags = 0x8000 | asked_flags & 0x7910 | (0x0400 if due.aa else 0) | (0x0200 if due.tc else 0)
     assert int.from_bytes(wire[2:4], "big") & 0xFFF0 == expected_flags
     assert (texts(read.answer), texts(read.authority), texts(read.additional)) == (
         due.answer,
@@ -180,8 +199,47 @@ def check(vector: Vector, wire: bytes | None) -> None:
     if due.opt:
         assert read.payload == 1232
         assert bool(read.ednsflags & dns.flags.DO) == due.do
-        options = [option.to_text() for option in read.options]
-        assert options == ([] if due.ecs is None else [f"ECS {due.ecs.replace('/s', ' scope/')}"])
+        check_options(vector, due, read)
+
+
+def check_options(vector: Vector, due: Reply, read: dns.message.Message) -> None:
+    """Assert that the options are those due, in the order ECS, COOKIE, NSID, EDE."""
+    options = {option.otype: option for option in read.options}
+    wanted = {
+        dns.edns.OptionType.ECS: due.ecs is not None,
+        dns.edns.OptionType.COOKIE: due.cookie is not None,
+        dns.edns.OptionType.NSID: due.nsid,
+        dns.edns.OptionType.EDE: due.ede is not None,
+    }
+    assert [option.otype for option in read.options] == [code for code, is_due in wanted.items() if is_due]
+    if due.ecs is not None:
+        assert options[dns.edns.OptionType.ECS].to_text() == f"ECS {due.ecs.replace('/s', ' scope/')}"
+    if due.nsid:
+        assert options[dns.edns.OptionType.NSID].to_wire() == NSID
+    if due.ede is not None:
+        assert options[dns.edns.OptionType.EDE].to_wire() == due.ede.to_bytes(2, "big")
+    if due.cookie is not None:
+        wire = options[dns.edns.OptionType.COOKIE].to_wire() or b""
+        asked = dns.message.from_wire(vector.query)
+        sent = next(each.to_wire() or b"" for each in asked.options if each.otype == 10)
+        check_cookie(wire, sent, due.cookie, vector.source)
+
+
+def check_cookie(wire: bytes, sent: bytes, due: str, source: str) -> None:
+    """Assert that a COOKIE is what was sent, or a new one of now and the first secret (RFC 9018)."""
+    if due == "kept":
+        assert wire == sent
+        return
+    made_s = int.from_bytes(wire[12:16], "big")
+    assert abs(made_s - NOW_S) < 3600
+    assert wire != sent
+    assert wire == server_cookie(sent[:8], COOKIE_SECRETS[0], source, made_s)
+
+
+def server_cookie(client: bytes, secret: bytes, source: str, made_s: int) -> bytes:
+    """A whole COOKIE as a server makes it (RFC 9018 section 4)."""
+    head = client + b"\1\0\0\0" + made_s.to_bytes(4, "big")
+    return head + siphash24(secret, head + ip_address(source).packed).to_bytes(8, "little")
 
 
 def question_of(packet: bytes) -> bytes:
@@ -195,11 +253,21 @@ def question_of(packet: bytes) -> bytes:
 def texts(section: list[dns.rrset.RRset]) -> tuple[str, ...]:
     """Every record of a section, in order, in the form that vectors use."""
     return tuple(
-        f"{_relative(rrset.name)} {rrset.ttl} {dns.rdatatype.to_text(rrset.rdtype)} "
-        f"{rdata.to_text(origin=ORIGIN, relativize=True)}"
+        f"{_relative(rrset.name)} {rrset.ttl} {_class_of(rrset)}{dns.rdatatype.to_text(rrset.rdtype)} "
+        f"{_rdata_text(rrset, rdata)}"
         for rrset in section
         for rdata in rrset
     )
+
+
+def _class_of(rrset: dns.rrset.RRset) -> str:
+    return "" if rrset.rdclass == dns.rdataclass.IN else f"{dns.rdataclass.to_text(rrset.rdclass)} "
+
+
+def _rdata_text(rrset: dns.rrset.RRset, rdata: dns.rdata.Rdata) -> str:
+    if rrset.rdtype == dns.rdatatype.RRSIG:
+        return dns.rdatatype.to_text(rrset.covers)
+    return rdata.to_text(origin=ORIGIN, relativize=True)
 
 
 def _relative(name: dns.name.Name) -> str:

@@ -57,7 +57,7 @@ EDNS = (
     case(
         "DNS-2",
         "unknown options are ignored and not echoed",
-        query("text", "A", None, opt_option(3, b""), opt_option(65001, b"what")),
+        query("text", "A", None, opt_option(12, bytes(9)), opt_option(65001, b"what")),
         Reply(answer=TEXT_A),
     ),
     case("DNS-2", "options that overrun are FORMERR", query("text", "A", None, b"\0\3\0\5nsid"), formerr()),
@@ -198,7 +198,7 @@ HEADERS = (
         BARE_FORMERR,
     ),
     case("DNS-4", "an unknown opcode is NOTIMP", message(question("text"), flags=RD | 15 << 11), BARE_NOTIMP),
-    case("DNS-4", "NOTIFY is NOTIMP", message(question("text"), opt(), flags=4 << 11), BARE_NOTIMP),
+    case("DNS-4", "UPDATE is NOTIMP", message(question("@", "SOA"), opt(), flags=5 << 11), BARE_NOTIMP),
     case(
         "DNS-4",
         "our zone is answered",
@@ -224,7 +224,7 @@ HEADERS = (
         "DNS-4",
         "but not of an IXFR, which is REFUSED",
         message(question("@", "IXFR"), SOA_RECORD, opt(), counts=(1, 0, 1, 1)),
-        refused(),
+        refused(ede=18),
     ),
     case("DNS-4", "AXFR is REFUSED", plain("@", "AXFR"), refused(has_opt=False)),
     case(
@@ -249,8 +249,14 @@ HEADERS = (
     case("DNS-4", "RD is copied", message(question("text"), flags=0), without_opt(Reply(answer=TEXT_A))),
     case(
         "DNS-4",
-        "AD, CD and Z are not",
-        message(question("text"), flags=RD | 0x70),
+        "so is CD (RFC 4035 section 3.1.6)",
+        message(question("text"), flags=RD | 0x10),
+        without_opt(Reply(answer=TEXT_A)),
+    ),
+    case(
+        "DNS-4",
+        "AD and Z are not",
+        message(question("text"), flags=RD | 0x60),
         without_opt(Reply(answer=TEXT_A)),
     ),
     case("DNS-4", "class CH is REFUSED", message(question("text", "A", 3), opt()), refused()),

@@ -1,100 +1,44 @@
-"""The snapshot that the wire tests ask: three zones, a map with every kind of leaf, choices of every kind.
+"""The snapshot that the wire tests ask: eight zones, a map with every kind of leaf, choices of every kind.
 
 Addresses tell what was chosen: 198.51.100.N and 2001:db8::N are plan N's."""
 
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
+from typing import Any
 
 from steer.model.hashing import arm_limits
-from steer.model.records import ArmSpec, SelectorSpec, SteeredRecord, ZoneData
+from steer.model.records import (
+    TYPE_A,
+    TYPE_AAAA,
+    TYPE_CNAME,
+    TYPE_HTTPS,
+    AnswerSet,
+    ArmSpec,
+    SelectorSpec,
+    SteeredRecord,
+    ZoneData,
+)
 from steer.publish import format as fmt
 from steer.publish.records_part import WireSettings, compile_records
 from tests.dataplane.parts import IDENTITY, ChoiceSpec, MapSpec, build_choices, labels_of, zone_of
+from tests.dataplane.signing import Signer, key_rrset
+from tests.dataplane.vectors import COOKIE_SECRETS, NSID
+from tests.dataplane.world_zones import (
+    CDN,
+    CHILD,
+    EXPLAINING,
+    KID,
+    KID_KEYS,
+    OTHER,
+    PLAIN,
+    SIGNED,
+    SIGNED_KEYS,
+)
 
 DEPLOYMENT_KEY = bytes(range(16))
 UDP_BYTES = 1232
 ANYCAST_IPV4, ANYCAST_IPV6 = bytes((192, 0, 2, 1)), bytes.fromhex("20010db8000100000000000000000001")
-
-CDN = """
-$TTL 3600
-@         SOA ns1 hostmaster 7 3600 600 86400 300
-@         NS ns1
-@         NS ns2.other.example.
-@         MX 10 www
-@         MX 20 mail
-ns1       A 192.0.2.53
-ns1       AAAA 2001:db8:53::1
-mail      A 192.0.2.25
-text      TXT "plain"
-text      60 A 192.0.2.99
-x.ent     TXT "below an empty non-terminal"
-*.wild    A 192.0.2.77
-*.wild    TXT "any name"
-not.wild  TXT "this one exists"
-*.went.x  TXT "x exists, as went.x does"
-alias     CNAME www
-alias2    CNAME plain
-plain     CNAME text
-tosteered CNAME alias
-outside   CNAME www.elsewhere.test.
-nowhere   CNAME missing
-towild    CNAME foo.wild
-tocut     CNAME host.cut
-tochild   CNAME text.child
-*.cwild   CNAME text
-loop      CNAME pool
-pool      CNAME loop
-self      CNAME self
-c1 CNAME c2
-c2 CNAME c3
-c3 CNAME c4
-c4 CNAME c5
-c5 CNAME c6
-c6 CNAME c7
-c7 CNAME c8
-c8 CNAME c9
-c9 CNAME text
-cut       NS ns.cut
-cut       NS ns.else.test.
-cut       DS 1 13 2 0123456789012345678901234567890123456789012345678901234567890123
-ns.cut    A 192.0.2.80
-ns.cut    AAAA 2001:db8:80::1
-deep.under.cut TXT "occluded"
-child     NS ns.child
-child     DS 2 13 2 0123456789012345678901234567890123456789012345678901234567890123
-ns.child  A 192.0.2.81
-srv       SRV 1 2 443 www
-srv       SRV 1 2 443 mail.other.example.
-ptr       PTR www
-odd       TYPE65280 \\# 4 0a000001
-odd       TYPE1 \\# 4 c0000242
-signed    A 192.0.2.90
-signed    RRSIG A 13 3 3600 20300101000000 20200101000000 1 @ AAAA
-Upper     TXT "compiled in lower case"
-"""
-CDN += "".join(f"big TXT {'x' * 200}{number}\n" for number in range(10))
-CDN += "".join(f"fat NS ns{number}.fat\nns{number}.fat A 192.0.2.{number}\n" for number in range(1, 60))
-CDN += "".join(f"sib NS ns{number}.fat\n" for number in range(1, 46)) + "sib NS ns.sib\nns.sib A 192.0.2.99\n"
-CDN += "".join(f"many MX {number} mx{number}\nmx{number} A 192.0.2.{number}\n" for number in range(1, 20))
-
-CHILD = """
-$TTL 600
-@         SOA ns hostmaster 1 3600 600 86400 30
-@         NS ns
-ns        A 192.0.2.82
-text      TXT "the child's"
-"""
-
-OTHER = """
-$TTL 300
-@         SOA ns2 hostmaster 1 3600 600 86400 900
-@         NS ns2
-ns2       A 192.0.2.54
-mail      AAAA 2001:db8:25::1
-back      CNAME text.cdn.example.
-sub.far   NS ns2
-"""
 
 POLICY, BY_RESOLVER, WEIGHTED = 0, 1, 2  # slots
 NAME_COUNTER, ARM_COUNTERS, RULE_COUNTER, TARGET_COUNTER = 100, (201, 202), 300, 400
@@ -111,7 +55,56 @@ EXPERIMENT = SelectorSpec(
     ),
 )
 
+
 PLANS = 8
+CDN_NAMES: dict[str, dict[str, Any]] = {
+    "": {},
+    "www.": {},
+    "*.steered.": {},
+    "v4.": {"aaaa": False},
+    "views.": {"selector": SelectorSpec(BY_RESOLVER)},
+    "weights.": {"selector": SelectorSpec(WEIGHTED)},
+    "img.": {"selector": EXPERIMENT},
+    "forced.": {},
+    "long.": {"ttl_s": 86400},
+    "v6.": {"a": False},  # 109 is the child's
+    "multi.": {"cname": True},
+    "*.multi.": {"cname": True, "selector": SelectorSpec(WEIGHTED)},
+    "forced.multi.": {"cname": True},
+    "img.multi.": {"cname": True, "selector": EXPERIMENT},
+}
+SIGNED_NAMES: dict[str, dict[str, Any]] = {
+    "": {},
+    "www.": {},
+    "*.steered.": {},
+    "v4.": {"aaaa": False},
+    "multi.": {"cname": True},
+    "*.multi.": {"cname": True, "selector": SelectorSpec(WEIGHTED)},
+    "weights.": {"selector": SelectorSpec(WEIGHTED)},
+    "forced.": {},
+}
+EXPLAINING_APEX = "_why.cdn.example"
+SIGNED_ZONES = {labels_of("signed.example"): SIGNED_KEYS, labels_of("kid.signed.example"): KID_KEYS}
+HOSTS = ("cdn-a.test", "cdn-b.test", "text.cdn.example", "www.signed.example")
+SETTINGS = WireSettings(
+    udp_bytes=UDP_BYTES,
+    nsid=NSID,
+    id_server=b"fra1",
+    cookie_secrets=COOKIE_SECRETS,
+    notify_sources=(
+        (IPv4Address("127.0.0.53"), 0),
+        (IPv6Address("2001:db8::53"), 0),
+        (IPv4Address("127.0.0.54"), 2),
+        (IPv4Address("127.0.0.53"), 7),
+    ),
+    labels={
+        **{RULE_COUNTER + index: f"cdn.example/web#{index}".encode() for index in range(11)},
+        **{TARGET_COUNTER + index: f"pop:{index}".encode() for index in range(11)},
+        ARM_COUNTERS[0]: b"cdn.example/img:control",
+        RULE_COUNTER + 5: b"x" * 300,
+    },
+)
+
 FORCED_CHOICE, ALTERNATIVE_A, ALTERNATIVE_B, ALTERNATIVE_C = 8, 9, 10, 11
 PREFIXES = {  # class of each; the most specific wins
     "0.0.0.0/0": 0,
@@ -159,67 +152,103 @@ class World:
     records: bytes
     map: bytes
     choices: bytes
+    signatures: bytes | None
     map_spec: MapSpec
     choice_specs: tuple[ChoiceSpec, ...]
     steered: tuple[SteeredRecord, ...]
 
 
-def build_world(*, steers: bool = True) -> World:
-    """The world; without steered names where `steers` is False."""
-    zones = list(steered_zones(steers))
-    steered = tuple(record for _, records in zones for record in records)
-    spec = map_spec()
-    choices = choice_specs()
+def build_world(*, steers: bool = True, is_stale: bool = False) -> World:
+    """The world; without steered names, signed zones and settings where `steers` is False; `is_stale`: the
+    states of the POPs are old."""
+    zones = steered_zones(steers)
+    compiled = compile_records(
+        [(zone, records) for zone, records, _ in zones],
+        deployment_key=DEPLOYMENT_KEY,
+        slot_count=3,
+        identity=IDENTITY,
+        settings=SETTINGS if steers else None,
+        cname_hosts=[labels_of(host) for host in HOSTS],
+        signed={apex: [key_rrset(apex, keys)] for apex, keys in SIGNED_ZONES.items()} if steers else None,
+    )
+    steered = tuple(record for _, records, _ in zones for record in records)
     forced = [FORCED_CHOICE if record.owner[0] == b"forced" else None for record in steered]
+    spec, choices = map_spec(), choice_specs()
+    states = [state for _, _, state in zones]
     return World(
-        compile_records(
-            zones,
-            deployment_key=DEPLOYMENT_KEY,
-            slot_count=3,
-            identity=IDENTITY,
-            settings=WireSettings(UDP_BYTES),
-        ).data,
+        compiled.data,
         spec.build(),
-        build_choices(choices, forced, [fmt.ZONE_SERVING] * len(zones)),
+        build_choices(choices, forced, states, is_stale=is_stale),
+        Signer(SIGNED_ZONES).part(compiled, answer_sets(steered, choices)) if steers else None,
         spec,
         choices,
         steered,
     )
 
 
-def steered_zones(steers: bool) -> list[tuple[ZoneData, tuple[SteeredRecord, ...]]]:
-    """Every zone with its steered names."""
-    policy = SelectorSpec(POLICY)
-    names = (
-        ("cdn.example", policy, True, True, 60),
-        ("www.cdn.example", policy, True, True, 60),
-        ("*.steered.cdn.example", policy, True, True, 60),
-        ("v4.cdn.example", policy, True, False, 60),
-        ("views.cdn.example", SelectorSpec(BY_RESOLVER), True, True, 60),
-        ("weights.cdn.example", SelectorSpec(WEIGHTED), True, True, 60),
-        ("img.cdn.example", EXPERIMENT, True, True, 60),
-        ("forced.cdn.example", policy, True, True, 60),
-        ("long.cdn.example", policy, True, True, 86400),
-    )
+def steered_zones(steers: bool) -> list[tuple[ZoneData, tuple[SteeredRecord, ...], int]]:
+    """Every zone with its steered names and its state."""
     cdn = tuple(
-        SteeredRecord(
-            labels_of(name),
-            ttl_s,
-            a,
-            aaaa,
-            selector,
-            NAME_COUNTER + index,
-            (ANYCAST_IPV4,) if a else (),
-            (ANYCAST_IPV6,) if aaaa else (),
-        )
-        for index, (name, selector, a, aaaa, ttl_s) in enumerate(names)
+        _steered(f"{name}cdn.example", NAME_COUNTER + index, **settings)
+        for index, (name, settings) in enumerate(CDN_NAMES.items())
     )
-    child = (replace(cdn[1], owner=labels_of("www.child.cdn.example"), counter=NAME_COUNTER + len(cdn)),)
-    return [
-        (zone_of("cdn.example", CDN), cdn if steers else ()),
-        (zone_of("child.cdn.example", CHILD), child if steers else ()),
-        (zone_of("other.example", OTHER), ()),
+    signed = tuple(
+        _steered(f"{name}signed.example", NAME_COUNTER + 40 + index, **settings)
+        for index, (name, settings) in enumerate(SIGNED_NAMES.items())
+    )
+    explaining = tuple(
+        replace(record, owner=(*record.owner[:-2], *labels_of(EXPLAINING_APEX)), explains=True)
+        for record in cdn
+        if len(record.owner) > 2
+    )
+    child = (_steered("www.child.cdn.example", NAME_COUNTER + 9),)
+    kid = (_steered("www.kid.signed.example", NAME_COUNTER + 60),)
+    stale = (_steered("www.stale.example", NAME_COUNTER + 61),)
+    zones = [
+        (zone_of("cdn.example", CDN), cdn, fmt.ZONE_SERVING),
+        (zone_of("child.cdn.example", CHILD), child, fmt.ZONE_SERVING),
+        (zone_of("other.example", OTHER), (), fmt.ZONE_SERVING),
+        (zone_of("signed.example", SIGNED), signed, fmt.ZONE_SERVING),
+        (zone_of("kid.signed.example", KID), kid, fmt.ZONE_SERVING),
+        (zone_of(EXPLAINING_APEX, EXPLAINING), explaining, fmt.ZONE_SERVING),
+        (zone_of("stale.example", PLAIN), stale, fmt.ZONE_STALE),
+        (zone_of("unready.example", PLAIN), (), fmt.ZONE_NOT_READY),
     ]
+    return [(zone, records if steers else (), state) for zone, records, state in zones]
+
+
+def _steered(
+    name: str,
+    counter: int,
+    *,
+    a: bool = True,
+    aaaa: bool = True,
+    ttl_s: int = 60,
+    selector: SelectorSpec = SelectorSpec(POLICY),  # noqa: B008 # frozen
+    cname: bool = False,
+) -> SteeredRecord:
+    a, aaaa = a and not cname, aaaa and not cname
+    anycast = ((ANYCAST_IPV4,) if a else (), (ANYCAST_IPV6,) if aaaa else ())
+    return SteeredRecord(labels_of(name), ttl_s, a, aaaa, selector, counter, *anycast, cname=cname)
+
+
+def answer_sets(steered: tuple[SteeredRecord, ...], choices: tuple[ChoiceSpec, ...]) -> list[AnswerSet]:
+    """Every answer that a name can give: each choice's addresses and hosts; for hints each pair."""
+    ipv4 = list(dict.fromkeys(tuple(IPv4Address(text).packed for text in choice.a) for choice in choices))
+    ipv6 = list(dict.fromkeys(tuple(IPv6Address(text).packed for text in choice.aaaa) for choice in choices))
+    sets = []
+    for number, record in enumerate(steered):
+        if record.explains:
+            continue
+        if record.cname:
+            sets += [AnswerSet(number, TYPE_CNAME, host=host) for host in range(len(HOSTS))]
+            continue
+        sets += [AnswerSet(number, TYPE_A, ipv4=each) for each in ipv4 if each and record.a]
+        sets += [AnswerSet(number, TYPE_AAAA, ipv6=each) for each in ipv6 if each and record.aaaa]
+        for first in ipv4 if record.a else [()]:
+            pairs = [(first, second) for second in (ipv6 if record.aaaa else [()])]
+            sets += [AnswerSet(number, TYPE_HTTPS, *pair) for pair in pairs]
+    return sets
 
 
 def map_spec() -> MapSpec:
@@ -246,6 +275,7 @@ def choice_specs() -> tuple[ChoiceSpec, ...]:
             (f"2001:db8::{index:x}",),
             rule_counter=RULE_COUNTER + index,
             target_counter=TARGET_COUNTER + index,
+            cname=index % len(HOSTS),
         )
         for index in range(12)
     ]
@@ -257,5 +287,5 @@ def choice_specs() -> tuple[ChoiceSpec, ...]:
         unit6_bits=40,
     )
     plain[ALTERNATIVE_B] = replace(plain[ALTERNATIVE_B], ttl_cap_s=5)
-    plain[ALTERNATIVE_C] = replace(plain[ALTERNATIVE_C], a=())  # has no A: never taken for one
+    plain[ALTERNATIVE_C] = replace(plain[ALTERNATIVE_C], a=(), cname=None)  # has no A: never taken for one
     return tuple(plain)
