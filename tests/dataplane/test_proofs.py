@@ -151,13 +151,6 @@ def test_parts_cut_off_changed_or_of_another_kind_are_refused(judges: Judges, na
         assert not any(judges.verdicts(**{name: bad}))
 
 
-@settings(SEEDED, max_examples=120)
-@given(st.data())
-def test_lying_signatures(judges: Judges, data: st.DataObject) -> None:
-    assert judges.world.signatures is not None
-    judges.verdicts(signatures=data.draw(lies(judges.world.signatures)))
-
-
 @pytest.mark.parametrize("name", ["records", "map", "choices", "signatures"])
 def test_a_missing_section_is_refused(judges: Judges, name: str) -> None:
     good: bytes = getattr(judges.world, name)
