@@ -1,7 +1,7 @@
 # `make` alone lists the targets.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint format rust-test bench bench-short proof fuzz image clean
+.PHONY: help venv demo test lint format rust-test bench bench-short proof conformance fuzz image clean
 
 BIN := .venv/bin
 CARGO_NATIVE := --locked --manifest-path native/Cargo.toml
@@ -10,6 +10,7 @@ DEMO_ARGS ?=
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 PROOF_ARGS ?=
+CONFORMANCE_ARGS ?=
 FUZZ_SECONDS ?= 60
 IMAGE ?= steer
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -57,6 +58,10 @@ bench-short: venv ## the same in a minute or two, to see that it runs; its figur
 
 proof: venv ## ten million questions: no resolver's cache gives what steer would not (PROOF_ARGS="--help"; two minutes)
 	$(BIN)/python -m tests.proof $(PROOF_ARGS)
+
+conformance: venv ## Zonemaster, dnsviz, dig and its like, unbound and PowerDNS against steer (root, two minutes)
+	@conformance/install.sh
+	$(BIN)/python -m conformance $(CONFORMANCE_ARGS)
 
 fuzz: ## each fuzz target of native/fuzz for FUZZ_SECONDS (cargo-fuzz and a nightly toolchain)
 	@cd native && targets=$$(cargo +nightly fuzz list) && for target in $${targets:?native/fuzz has no target}; do \
