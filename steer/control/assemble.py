@@ -29,11 +29,6 @@ def full_name(zone: Zone, name: SteeredName) -> str:
     return zone.apex if name.owner == "@" else f"{name.owner}.{zone.apex}".lower()
 
 
-def owner_of(zone: Zone, name: SteeredName) -> Labels:
-    """A steered name as labels."""
-    return _labels(full_name(zone, name))
-
-
 def assemble_records(deployment: Deployment, registry: Registry) -> bytes:
     """The records part. Steered names are numbered zone by zone in the files' order."""
     numbers = {slot: number for number, slot in enumerate(slots(deployment))}
@@ -148,7 +143,7 @@ def _steered(
     gives_cname = zone.gives_cname(name)
     anycast = Addresses() if gives_cname else deployment.services[name.service].anycast
     return SteeredRecord(
-        owner=owner_of(zone, name),
+        owner=zone.labels_of(name),
         ttl_s=name.ttl_s,
         a=bool(anycast.ipv4),
         aaaa=bool(anycast.ipv6),

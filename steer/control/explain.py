@@ -17,7 +17,7 @@ import dns.rcode
 import dns.rdataclass
 import dns.rdatatype
 
-from steer.control.assemble import full_name, owner_of
+from steer.control.assemble import full_name
 from steer.control.map_child import Databases
 from steer.dataplane.engine import Snapshot
 from steer.decide.client import Client, client_of, plain_source
@@ -196,7 +196,7 @@ def _is_decided(kind: dns.rdatatype.RdataType, zone: Zone, name: SteeredName) ->
         return kind not in (dns.rdatatype.ANY, dns.rdatatype.NSEC, dns.rdatatype.RRSIG)
     if kind in (dns.rdatatype.A, dns.rdatatype.AAAA):
         return True
-    owner = owner_of(zone, name)
+    owner = zone.labels_of(name)
     return kind in (dns.rdatatype.SVCB, dns.rdatatype.HTTPS) and any(
         rrset.owner == owner and rrset.type == kind for rrset in zone.data.rrsets
     )

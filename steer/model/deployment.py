@@ -5,7 +5,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 
 from steer.model.policy import Experiment, Policy, PolicyTest, SteeredName
-from steer.model.records import ZoneData
+from steer.model.records import Labels, ZoneData
 from steer.model.service import Prefix, Service, Target
 
 
@@ -102,6 +102,11 @@ class Zone:
     experiments: dict[str, Experiment]
     tests: tuple[PolicyTest, ...] = ()
     explain_name: str | None = None
+
+    def labels_of(self, name: SteeredName) -> Labels:
+        """The owner of one of its names, absolute."""
+        below = () if name.owner == "@" else tuple(name.owner.lower().encode("ascii").split(b"."))
+        return (*below, *self.data.apex)
 
     def policies_of(self, name: SteeredName) -> tuple[Policy, ...]:
         """The policy of one of its names, or those of its experiment's arms, in order."""
