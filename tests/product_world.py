@@ -61,7 +61,7 @@ class Built:
         built = built_map(world)
         identity = bytes(16)
         maker = ChoiceMaker.of(built.plans, world.deployment, identity, registry)
-        records = assemble_records(world.deployment, registry)
+        records = assemble_records(world.deployment, registry).data
         return cls(records, b"".join(pack_map(built, identity, {})), built, maker)
 
     def parts(self, states: dict[tuple[str, str], PopHealth], overrides: Overrides = NO_OVERRIDES) -> Parts:

@@ -60,7 +60,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Parts, Path]:
     maker = ChoiceMaker.of(built.plans, deployment, built.identity, registry)
     return (
         Parts(
-            assemble_records(deployment, registry),
+            assemble_records(deployment, registry).data,
             built.path.read_bytes(),
             maker.choices(states, Overrides(), 0.0),
         ),

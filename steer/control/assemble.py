@@ -2,7 +2,7 @@
 counters."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,15 +12,18 @@ from steer.decide.catalogue import Catalogue
 from steer.decide.choices import make_choices, target_states
 from steer.decide.views import Slot, slots
 from steer.model.deployment import Deployment, Overrides, Zone
+from steer.model.dnssec import KeySet
 from steer.model.hashing import arm_limits, hash_prefix
 from steer.model.map import PlanTable
 from steer.model.policy import SteeredName
-from steer.model.records import ArmSpec, Labels, SelectorSpec, SteeredRecord
+from steer.model.records import TYPE_SOA, ArmSpec, Labels, RRset, SelectorSpec, SteeredRecord
 from steer.model.service import Addresses, Target
 from steer.model.status import PopHealth
 from steer.publish.choices_part import pack_choices
 from steer.publish.format import ZONE_SERVING
 from steer.publish.records_part import WireSettings, compile_records
+from steer.publish.signable import CompiledRecords
+from steer.publish.signing import key_rrsets
 from steer.telemetry.counters import Registry
 
 
@@ -29,22 +32,30 @@ def full_name(zone: Zone, name: SteeredName) -> str:
     return zone.apex if name.owner == "@" else f"{name.owner}.{zone.apex}".lower()
 
 
-def assemble_records(deployment: Deployment, registry: Registry) -> bytes:
-    """The records part. Steered names are numbered zone by zone in the files' order."""
+def assemble_records(
+    deployment: Deployment, registry: Registry, keys: Mapping[str, KeySet] | None = None
+) -> CompiledRecords:
+    """The records part. Steered names are numbered zone by zone in the files' order; `keys`: of each signed
+    zone, by apex, the keys that are published."""
     numbers = {slot: number for number, slot in enumerate(slots(deployment))}
     zones = [
         (zone.data, [_steered(deployment, zone, name, numbers, registry) for name in zone.names])
         for zone in deployment.zones
     ]
-    compiled = compile_records(
+    signed = {
+        zone.data.apex: key_rrsets(zone.data.apex, keys[zone.apex], zone.dnssec.dnskey_ttl_s)
+        for zone in deployment.zones
+        if zone.dnssec is not None and keys is not None
+    }
+    return compile_records(
         zones,
         deployment_key=deployment.deployment_key,
         slot_count=len(numbers),
-        identity=_identity(deployment.policy_hash),
+        identity=_identity(deployment, signed),
         settings=WireSettings(deployment.server.udp_bytes),
         cname_hosts=[_labels(host) for host in Catalogue.of(deployment).hosts],
+        signed=signed,
     )
-    return compiled.data
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,5 +188,9 @@ def _labels(name: str) -> Labels:
     return tuple(label.encode() for label in name.split("."))
 
 
-def _identity(policy_hash: str) -> bytes:
-    return hashlib.sha256(policy_hash.encode()).digest()[:16]
+def _identity(deployment: Deployment, signed: Mapping[Labels, Sequence[RRset]]) -> bytes:
+    """Names what the records are made of: the policy, each zone's serial, the keys that are published."""
+    soa = [rrset for zone in deployment.zones for rrset in zone.data.rrsets if rrset.type == TYPE_SOA]
+    keys = [rrset for rrsets in signed.values() for rrset in rrsets]
+    made_of = (deployment.policy_hash, [(each.owner, each.ttl_s, each.records) for each in (*soa, *keys)])
+    return hashlib.sha256(repr(made_of).encode()).digest()[:16]

@@ -54,7 +54,7 @@ def prepare(
 ) -> Serving:
     """Prove a deployment's records and map for the engine. Not on the event loop: it may take a second."""
     maker = ChoiceMaker.of(map_file.plans, inputs.deployment, map_file.identity, registry)
-    records = form.Records(assemble_records(inputs.deployment, registry))
+    records = form.Records(assemble_records(inputs.deployment, registry).data)
     return Serving(inputs, databases, map_file, maker, records, form.Map(str(map_file.path)))
 
 

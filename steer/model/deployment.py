@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 
+from steer.model.dnssec import DnssecSettings
 from steer.model.policy import Experiment, Policy, PolicyTest, SteeredName
 from steer.model.records import Labels, ZoneData
 from steer.model.service import Prefix, Service, Target
@@ -102,6 +103,7 @@ class Zone:
     experiments: dict[str, Experiment]
     tests: tuple[PolicyTest, ...] = ()
     explain_name: str | None = None
+    dnssec: DnssecSettings | None = None  # None: the zone is not signed
 
     def labels_of(self, name: SteeredName) -> Labels:
         """The owner of one of its names, absolute."""

@@ -1,8 +1,7 @@
 """Signatures that were made, by what they sign: so that nothing is signed twice, and a restart signs nothing.
 
-Pure: the file it is kept in is the caller's."""
+Pure: where they are kept, and that they are whole there, is the caller's business."""
 
-import hashlib
 import struct
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -10,7 +9,6 @@ from dataclasses import dataclass, field
 from steer.publish.rrsig import DIGEST_BYTES, times_of
 
 _MAGIC = b"STEERSIG\x01"
-_HASH_BYTES = 32
 _ENTRY = struct.Struct(f">{DIGEST_BYTES}sH")
 _RRSIG_BYTES_MIN = 18 + 1 + 64  # fields, the signer's name, a signature
 
@@ -32,18 +30,15 @@ class SignatureCache:
         return SignatureCache({**kept, **used})
 
     def pack(self) -> bytes:
-        """As the octets of a file."""
-        body = b"".join(_packed(self.rdata.items()))
-        return _MAGIC + hashlib.sha256(body).digest() + body
+        """As octets to be kept."""
+        return _MAGIC + b"".join(_packed(self.rdata.items()))
 
     @classmethod
     def unpack(cls, data: bytes) -> "SignatureCache":
-        """Of a file's octets. Raises ValueError unless they are whole."""
-        front = len(_MAGIC) + _HASH_BYTES
-        body = data[front:]
-        if data[: len(_MAGIC)] != _MAGIC or hashlib.sha256(body).digest() != data[len(_MAGIC) : front]:
-            raise ValueError("not a whole file of signatures")
-        return cls(dict(_unpacked(body)))
+        """What `pack` made. Raises ValueError for anything else."""
+        if not data.startswith(_MAGIC):
+            raise ValueError("not signatures of this version")
+        return cls(dict(_unpacked(data[len(_MAGIC) :])))
 
 
 def _packed(entries: Iterable[tuple[bytes, bytes]]) -> Iterator[bytes]:
@@ -54,6 +49,8 @@ def _packed(entries: Iterable[tuple[bytes, bytes]]) -> Iterator[bytes]:
 def _unpacked(body: bytes) -> Iterator[tuple[bytes, bytes]]:
     position = 0
     while position < len(body):
+        if position + _ENTRY.size > len(body):
+            raise ValueError("a signature is cut off")
         digest, size = _ENTRY.unpack_from(body, position)
         position += _ENTRY.size
         rdata = body[position : position + size]

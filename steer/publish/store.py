@@ -8,11 +8,14 @@ Under the state directory:
     current                 the number of the deployment that served last
     overrides               the break-glass lines in force
     states                  the POPs' last states
+    keys                    which DNSSEC keys did what when a zone was last signed; no private ones
+    signatures              the signatures that were made, until they expire
     maps/                   the map cache, which the maps' builder writes
 
 Every write goes to a new name, is fsynced, renamed, and the directory fsynced. `manifest`, `current`,
-`overrides` and `states` are sealed: their first line carries the SHA-256 of the rest. What is torn or changed
-counts as absent, and the one before it is taken. Time is an argument. Only the owner can read the copies.
+`overrides`, `states`, `keys` and `signatures` are sealed: their first line carries the SHA-256 of the rest.
+What is torn or changed counts as absent, and the one before it is taken. Time is an argument. Only the owner
+can read the copies.
 """
 
 import fcntl
@@ -31,7 +34,7 @@ from steer.errors import Fault, Refused
 KEPT_DEPLOYMENTS = 10
 SEAL = b"steer sealed sha256:"
 MAP_NAME = re.compile(r"^([0-9a-f]{32})\b")  # a map's file name starts with its identity
-SEALED_BYTES_MAX = 64 << 20
+SEALED_BYTES_MAX = 512 << 20  # a million signatures take 120 MB
 
 
 class Disk:
@@ -212,7 +215,7 @@ class Store:
                 self.disk.write(path, b"")
         return into / "files" / stored.directory.relative_to(files)
 
-    # --- overrides and states ---
+    # --- overrides, states, signatures ---
 
     def save_overrides(self, data: bytes) -> None:
         """Keep the bytes of the overrides file in force (empty: there is none)."""
@@ -231,11 +234,20 @@ class Store:
         """The POPs' states last saved; empty if there are none or they are torn."""
         return self._read("states") or b""
 
+    def save_signing(self, keys: bytes, signatures: bytes) -> None:
+        """Keep what signing needs to go on after a restart."""
+        self._replace("keys", keys)
+        self._replace("signatures", signatures)
+
+    def signing(self) -> tuple[bytes, bytes]:
+        """The keys and signatures last saved; each empty if there is none or it is torn."""
+        return self._read("keys") or b"", self._read("signatures") or b""
+
     def damaged(self) -> tuple[str, ...]:
         """What is here, below the directory, and torn or not readable; empty for a store that is whole."""
         sealed = [
             name
-            for name in ("current", "overrides", "states")
+            for name in ("current", "overrides", "states", "keys", "signatures")
             if os.path.lexists(self.directory / name) and self._read(name) is None
         ]
         if not os.access(self.directory / "deployments", os.R_OK | os.X_OK):

@@ -144,8 +144,8 @@ def test_a_cache_read_back_is_the_same_and_a_broken_one_is_refused() -> None:
     packed = cache.pack()
     assert SignatureCache.unpack(packed) == cache
     assert cache.newest_inception_s == NOW_S - SETTINGS.inception_offset_s
-    for broken in (packed[:-1], packed[:20], b"", packed[:-1] + bytes((packed[-1] ^ 1,))):
-        with pytest.raises(ValueError, match="whole"):
+    for broken in (packed[:-1], packed[:20], b"", b"X" + packed):
+        with pytest.raises(ValueError, match=r"cut off|version"):
             SignatureCache.unpack(broken)
 
 
