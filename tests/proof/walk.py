@@ -116,7 +116,18 @@ class Scene:
         self.overrides = Overrides()
         self.states = random_states(self.world, chance)
         self.ask = self._engine()
-        names = ["www", "policy0", "policy1", "ab", "x.any", "y.z.any", "alias", "missing"]
+        names = [
+            "www",
+            "policy0",
+            "policy1",
+            "ab",
+            "x.any",
+            "y.z.any",
+            "alias0",
+            "alias1",
+            "plain",
+            "missing",
+        ]
         texts = [APEX, *(f"{name}.{APEX}" for name in names)]
         kinds = [(name, rdtype) for name in texts for rdtype in ("A", "AAAA")] + [(APEX, "NS"), (APEX, "TXT")]
         self.questions = [Question.of(number, *kind) for number, kind in enumerate(kinds)]
@@ -160,13 +171,13 @@ class Scene:
 def named(world: World) -> World:
     """The same world with a steered apex, a steered wildcard, and a plain alias of a steered name."""
     zone = world.deployment.zones[0]
-    policy = zone.names[0].policy
+    steered = [name.policy for name in zone.names if name.owner.startswith("policy")]
     more = (
-        SteeredName("@", "default", policy, None, 20),
+        SteeredName("@", "default", steered[0], None, 20),
         SteeredName("*.any", "default", None, "ab", 30),
-        SteeredName("www", "default", zone.names[-2].policy, None, 60),
+        SteeredName("www", "default", steered[-1], None, 60),
     )
-    alias = RRset((b"alias", *APEX_LABELS), 5, 600, (Rdata(b"", ((b"www", *APEX_LABELS),)),))
+    alias = RRset((b"plain", *APEX_LABELS), 5, 600, (Rdata(b"", ((b"www", *APEX_LABELS),)),))
     data = replace(zone.data, rrsets=(*zone.data.rrsets, alias))
     zone = replace(zone, names=(*zone.names, *more), data=data)
     return replace(world, deployment=replace(world.deployment, zones=(zone,)))
