@@ -67,8 +67,8 @@ class EngineClass(Protocol):
 
     `threads`: 0 is one per processor. A TCP connection is reset after `tcp_idle_s` without a whole message;
     after `tcp_total_s` it is closed once what it asked is answered, or reset `tcp_idle_s` later. At most
-    `tcp_connections` are open, of which the idlest gives way to a newcomer (one that never asked before all
-    others), and at most `tcp_per_prefix` of them from one IPv4 /24 or IPv6 /48."""
+    `tcp_connections` are open, of which the idlest gives way to a newcomer (of those that never asked, where
+    they are more than half), and at most `tcp_per_prefix` of them from one IPv4 /24 or IPv6 /48."""
 
     def __call__(
         self,

@@ -1,7 +1,7 @@
 """The reference engine over TCP (RFC 7766): asyncio streams, bounded in number, per source and in time.
 
-The bounds of native/src/sockets/tcp.rs hold here too: where all places are taken, a newcomer evicts the
-idlest connection, one that never asked before all others; who is refused, evicted or late is reset."""
+The bounds of native/src/sockets/tcp.rs hold here too, and its rule of who gives way to a newcomer where all
+places are taken; who is refused, evicted or late is reset."""
 
 import asyncio
 import socket
@@ -39,6 +39,7 @@ class _Connection:
 
     accepted: socket.socket
     source: bytes
+    progressed_s: float
     task: "asyncio.Task[None] | None" = None
     has_asked: bool = False
 
@@ -54,7 +55,7 @@ class TcpServer:
     answer: Callable[[bytes, bytes], bytes | None]
     limits: TcpLimits
     counters: Counters
-    _waiting: OrderedDict[_Connection, None] = field(default_factory=OrderedDict)  # never asked; oldest first
+    _waiting: OrderedDict[_Connection, None] = field(default_factory=OrderedDict)  # never asked; idlest first
     _asking: OrderedDict[_Connection, None] = field(default_factory=OrderedDict)  # idlest first
     _per_prefix: Counter[bytes] = field(default_factory=Counter)
     _tasks: "set[asyncio.Task[None]]" = field(default_factory=set)
@@ -83,7 +84,7 @@ class TcpServer:
                 loop.remove_reader(listener)
                 loop.call_later(ACCEPT_PAUSE_S, self.listen, listener)
                 return
-            self._add(_Connection(accepted, ip_address(peer[0].partition("%")[0]).packed))
+            self._add(_Connection(accepted, ip_address(peer[0].partition("%")[0]).packed, _now_s()))
 
     def _add(self, connection: _Connection) -> None:
         """Give a connection a place, or reset it."""
@@ -104,13 +105,17 @@ class TcpServer:
         return len(self._waiting) + len(self._asking) < self.limits.connections
 
     def _evict(self) -> bool:
-        """End the idlest, of those that never asked if there are any (RFC 7766 section 6.2.3)."""
-        idlest = next(iter(self._waiting or self._asking), None)
-        if idlest is None or idlest.task is None:
+        """End the connection that gives way: of those that never asked, if they hold more than half of all
+        places; else the idlest of all (RFC 7766 section 6.2.3)."""
+        firsts = [next(iter(places)) for places in (self._waiting, self._asking) if places]
+        if not firsts:
             return False
+        is_flood = len(self._waiting) > self.limits.connections // 2
+        idlest = firsts[0] if is_flood else min(firsts, key=lambda one: one.progressed_s)
         self.counters.count("tcp_evicted")
         self._forget(idlest)
-        idlest.task.cancel()
+        if idlest.task is not None:
+            idlest.task.cancel()
         return True
 
     def _forget(self, connection: _Connection) -> None:
@@ -128,6 +133,7 @@ class TcpServer:
 
     def _progressed(self, connection: _Connection) -> None:
         """A whole query has come, or its reply is taken."""
+        connection.progressed_s = _now_s()
         if not connection.has_asked:
             self._waiting.pop(connection, None)
             connection.has_asked = True
@@ -160,7 +166,7 @@ class TcpServer:
     ) -> bool:
         """Answer a connection's messages in order until it ends, idles, was there long enough, or its peer
         does not read. False: it is late."""
-        ends_at = asyncio.get_running_loop().time() + self.limits.total_s
+        ends_at = _now_s() + self.limits.total_s
         try:
             async with asyncio.timeout_at(ends_at + self.limits.idle_s):
                 while True:
@@ -191,6 +197,10 @@ def prepare_listener(listener: socket.socket) -> None:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER_BYTES)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER_BYTES)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+
+
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()
 
 
 async def _first_octet(reader: asyncio.StreamReader, ends_at: float) -> bytes:

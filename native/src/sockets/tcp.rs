@@ -1,11 +1,15 @@
 //! The thread that answers over TCP (RFC 7766): one event loop for all listeners and connections.
 //!
 //! **Bounds.** There are at most `connections`, of which `connections_per_prefix` from one /24 or /48; where
-//! all are taken, a newcomer takes the place of the idlest, of one that never asked if there is such. Each
-//! takes at most about 150 KiB of ours (see `connection`), and of the kernel's 64 KiB for what it receives,
-//! and 16 KiB and one write (64 KiB at worst) for what its peer does not read. It ends when it makes no
-//! progress for `idle_limit`; after `total_limit`, as soon as all that has come was answered, and in any case
-//! one `idle_limit` later.
+//! all are taken, a newcomer takes the place of another. Each takes at most about 150 KiB of ours (see
+//! `connection`), and of the kernel's 64 KiB for what it receives, and 16 KiB and one write (64 KiB at worst)
+//! for what its peer does not read. It ends when it makes no progress for `idle_limit`; after `total_limit`,
+//! as soon as all that has come was answered, and in any case one `idle_limit` later.
+//!
+//! **Who gives way to a newcomer** (RFC 7766 section 6.2.3 has servers close what is idle): where those that
+//! never asked hold more than half of all places, the one of them that has waited longest; else the idlest of
+//! all. So a flood of silent connections leaves half of the places to those that ask; and where an attacker
+//! has asked on all of his and keeps them, a newcomer whose query is still on its way is not the first to go.
 //!
 //! Whoever is turned away, evicted or late is reset (RFC 1035 section 4.2.2 allows it), which leaves the
 //! kernel nothing to keep or send again.
@@ -207,7 +211,7 @@ impl TcpServer {
         if self.per_prefix.get(&prefix).is_some_and(|&taken| taken >= self.settings.connections_per_prefix) {
             return Err(ErrorKind::QuotaExceeded.into());
         }
-        if let (true, Some(idlest)) = (self.free.is_empty(), self.order.first()) {
+        if let (true, Some(idlest)) = (self.free.is_empty(), self.idlest()) {
             self.counters.count(Counter::TcpEvicted);
             self.close(idlest, Ending::Reset);
         }
@@ -219,6 +223,20 @@ impl TcpServer {
         self.order.touch(slot, false);
         self.slots[slot] = Some(Peer { connection: Connection::new(stream, now), source, prefix });
         Ok(())
+    }
+
+    /// The connection that gives way.
+    fn idlest(&self) -> Option<usize> {
+        let [waiting, asking] = [false, true].map(|has_asked| self.order.first(has_asked));
+        let progressed = |slot: usize| self.slots[slot].as_ref().map(|peer| peer.connection.progressed());
+        match (waiting, asking) {
+            (Some(waiting), Some(asking)) => {
+                let is_flood = self.order.count(false) > self.settings.connections / 2;
+                let is_waiting_idler = progressed(waiting) <= progressed(asking);
+                Some(if is_flood || is_waiting_idler { waiting } else { asking })
+            }
+            (waiting, asking) => waiting.or(asking),
+        }
     }
 
     fn turn(

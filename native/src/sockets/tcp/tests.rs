@@ -105,26 +105,38 @@ fn is_finished(client: &mut Client) -> Option<bool> {
 }
 
 #[test]
-fn a_newcomer_takes_the_place_of_one_that_never_asked_and_else_of_the_idlest() {
+fn a_newcomer_takes_the_place_of_the_idlest() {
     let mut world = World::new();
-    let mut first = world.connect(1);
-    assert_eq!(world.ask(&mut first, b"first"), b"first");
-    let mut silent = world.connect(2);
-    let mut dribbling = world.connect(3);
+    let mut dribbling = world.connect(1);
+    let mut first = world.connect(2);
+    let mut second = world.connect(3);
     dribbling.write_all(&framed(b"half")[..4]).unwrap();
-    world.turn_all();
-    assert_eq!(world.ask(&mut silent, b"asks"), b"asks");
+    for client in [&mut second, &mut first] {
+        assert_eq!(world.ask(client, b"asks"), b"asks");
+    }
     let mut fourth = world.connect(4);
     assert_eq!(is_finished(&mut dribbling), Some(false), "an octet is no query");
-    assert_eq!(world.ask(&mut first, b"again"), b"again");
-    assert_eq!(world.ask(&mut fourth, b"asks too"), b"asks too");
+    assert_eq!(world.ask(&mut second, b"again"), b"again");
     let mut fifth = world.connect(5);
-    assert_eq!(is_finished(&mut silent), Some(false), "the idlest that asked");
-    for client in [&mut first, &mut fourth, &mut fifth] {
+    assert_eq!(is_finished(&mut first), Some(false), "idler than the one whose query is on its way");
+    for client in [&mut second, &mut fourth, &mut fifth] {
         assert_eq!(world.ask(client, b"still here"), b"still here");
     }
     let counters = [Counter::TcpConnections, Counter::TcpEvicted, Counter::TcpRefused, Counter::TcpTimeouts];
     assert_eq!(world.counts(counters), [5, 2, 0, 0]);
+}
+
+#[test]
+fn a_flood_of_silent_connections_leaves_half_of_the_places_to_those_that_ask() {
+    let mut world = World::new();
+    let mut asking = world.connect(1);
+    assert_eq!(world.ask(&mut asking, b"asks"), b"asks");
+    let mut silent: Vec<Client> = (2..40).map(|network| world.connect(network)).collect();
+    assert_eq!(world.ask(&mut asking, b"is still here"), b"is still here");
+    let ended: Vec<_> = silent.iter_mut().map(is_finished).collect();
+    assert_eq!(ended[36..], [None, None], "the latest");
+    assert!(ended[..36].iter().all(|&ended| ended == Some(false)));
+    assert_eq!(world.counts([Counter::TcpConnections, Counter::TcpEvicted]), [39, 36]);
 }
 
 #[test]
