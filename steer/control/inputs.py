@@ -33,16 +33,23 @@ class Inputs:
 
     @property
     def outside(self) -> tuple[Path, ...]:
-        """Files that the deployment names but whose bytes it does not hold."""
+        """Files that the deployment names but whose bytes it does not hold, secrets among them."""
         token = self.deployment.server.api_token_file
-        named = (*self.deployment.geodata.city, *self.deployment.geodata.asn, *((token,) if token else ()))
-        return tuple(path for path in named if path not in self.deployment.files)
+        primaries = [primary for zone in self.deployment.zones for primary in zone.primaries]
+        named = (
+            *self.deployment.geodata.city,
+            *self.deployment.geodata.asn,
+            *((token,) if token else ()),
+            *(primary.key.path for primary in primaries if primary.key),
+        )
+        return tuple(dict.fromkeys(path for path in named if path not in self.deployment.files))
 
 
-def read_inputs(directory: Path) -> Inputs:
-    """Read and prove the policy directory (an absolute path). Raises Refused with every fault."""
+def read_inputs(directory: Path, *, is_stored: bool = False) -> Inputs:
+    """Read and prove the policy directory (an absolute path), or a copy of one in the store. Raises Refused
+    with every fault."""
     for _ in range(READS_MAX):
-        deployment, warnings = read_deployment(directory)
+        deployment, warnings = read_deployment(directory, is_stored=is_stored)
         contents = _contents(deployment)
         if contents is not None:
             return Inputs(deployment, tuple(sorted({*warnings, *lint(deployment)})), contents)

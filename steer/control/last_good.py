@@ -58,6 +58,6 @@ def _read(store: Store, stored: StoredDeployment) -> Deployment | None:
     """A stored deployment, read from a copy in which what lies outside the store need not exist."""
     with tempfile.TemporaryDirectory(prefix="steer-") as top:
         try:
-            return read_inputs(store.copy(stored, Path(top))).deployment
+            return read_inputs(store.copy(stored, Path(top)), is_stored=True).deployment
         except (Refused, OSError, shutil.Error):
             return None

@@ -84,7 +84,7 @@ class Loader:
         if map_file is None:
             return None
         try:
-            inputs = read_inputs(self.store.restore(stored))
+            inputs = read_inputs(self.store.restore(stored), is_stored=True)
             databases = None
             try:
                 databases = find_databases(inputs.deployment, self.cache)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from steer.model.dnssec import DnssecSettings
 from steer.model.policy import Experiment, Policy, PolicyTest, SteeredName
+from steer.model.primary import Primary
 from steer.model.records import Labels, ZoneData
 from steer.model.service import Prefix, Service, Target
 
@@ -94,7 +95,11 @@ class GeodataFiles:
 class Zone:
     """One zone: what is plain (`data`) and what is steered. `apex` is lower-case text without the last
     dot. `explain_name`: relative to the apex, below which the steered names explain themselves in TXT; None:
-    nowhere."""
+    nowhere.
+
+    `primaries`: whom `data` is transferred from, in order; none: a master file says it. `transferred`: the
+    SHA-256 hex of the copy that it comes from; '' as long as there is none, and `data` a stand-in that is
+    never answered."""
 
     apex: str
     data: ZoneData
@@ -104,6 +109,13 @@ class Zone:
     tests: tuple[PolicyTest, ...] = ()
     explain_name: str | None = None
     dnssec: DnssecSettings | None = None  # None: the zone is not signed
+    primaries: tuple[Primary, ...] = ()
+    transferred: str = ""
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it has no data yet."""
+        return bool(self.primaries) and not self.transferred
 
     def labels_of(self, name: SteeredName) -> Labels:
         """The owner of one of its names, absolute."""

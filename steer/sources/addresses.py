@@ -36,6 +36,22 @@ def ipv6() -> Parser[IPv6Address]:
     return scalar(parse, '"2001:db8::1"')
 
 
+def server_address(example: str) -> Parser[Address]:
+    """One address of another server, of either family."""
+
+    def parse(value: str) -> Address | Wrong:
+        address = parse_address(value)
+        if address is None:
+            return f"{quoted(value)} is not an IP address", f"write such as `{example}`"
+        if address.is_multicast or address.is_unspecified or address == IPv4Address("255.255.255.255"):
+            return f"{quoted(value)} is no single server", f"write a unicast address, such as `{example}`"
+        if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+            return f"{quoted(value)} is IPv4 inside IPv6", f"write `{address.ipv4_mapped}`"
+        return address
+
+    return scalar(parse, example)
+
+
 def endpoint() -> Parser[Endpoint]:
     """An address and a port, IPv6 in brackets."""
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from steer.errors import Fault, Refused
 from steer.model.deployment import Deployment, Zone
 from steer.model.policy import Location
+from steer.model.primary import stand_in
 from steer.model.records import ZoneData
 from steer.model.service import Service
 from steer.sources.cross_checks import check_deployment
@@ -23,11 +24,12 @@ DEPLOYMENT_KEY_BYTES = 16
 _KEY_DOMAIN = b"steer deployment\0"
 
 
-def read_deployment(directory: Path) -> tuple[Deployment, tuple[Fault, ...]]:
+def read_deployment(directory: Path, *, is_stored: bool = False) -> tuple[Deployment, tuple[Fault, ...]]:
     """The deployment in `directory`, and what in it only looks wrong. Raises Refused with every fault.
 
-    `overrides.yaml` is not part of it: `overrides_file` reads it, since it changes on its own."""
-    reading = Reading(directory)
+    `overrides.yaml` is not part of it: `overrides_file` reads it, since it changes on its own. Nor is what
+    primaries hold: a zone of theirs has a stand-in for its data. `is_stored`: it is a copy in the store."""
+    reading = Reading(directory, is_stored)
     steer = read_steer_file(directory / FILE_NAME, reading)
     if steer is None:
         raise Refused(reading.faults.found)
@@ -59,6 +61,8 @@ def policy_hash(directory: Path, files: Mapping[Path, str]) -> str:
 
 def _read_master(zone: ZoneFile, reading: Reading) -> ZoneData | None:
     """The zone's plain data; None, with faults, where it cannot be read or its apex is not known."""
+    if zone.primaries and zone.apex:
+        return stand_in(zone.apex_labels)
     if zone.master is None or not zone.apex:
         return None
     data = reading.bytes_of(zone.master, zone.master_at, LARGEST_MASTER_FILE_BYTES)
@@ -81,7 +85,15 @@ def _deployment(
 ) -> Deployment:
     """The value, once everything in it has been found good."""
     made = tuple(
-        Zone(zone.apex, plain, zone.names, zone.policies, zone.experiments, zone.tests)
+        Zone(
+            zone.apex,
+            plain,
+            zone.names,
+            zone.policies,
+            zone.experiments,
+            zone.tests,
+            primaries=zone.primaries,
+        )
         for zone, plain in zip(zones, data, strict=True)
         if plain is not None
     )

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import stat
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,14 +15,32 @@ from steer.sources.scalars import Wrong, scalar
 
 @dataclass(slots=True)
 class Reading:
-    """What has been read so far. `hashes`: file -> SHA-256 hex of the very bytes that were read."""
+    """What has been read so far. `hashes`: file -> SHA-256 hex of the very bytes that were read. `is_stored`:
+    the directory is a copy in the store, in which files of secrets are empty where the originals are gone."""
 
     directory: Path
+    is_stored: bool = False
     faults: Faults = field(default_factory=Faults)
     hashes: dict[Path, str] = field(default_factory=dict)
 
     def bytes_of(self, path: Path, at: Location, largest_bytes: int) -> bytes | None:
         """The file's bytes; None, with a fault at `at`, where it cannot be read whole."""
+        data = self._whole(path, at, largest_bytes)
+        if data is not None:
+            self.hashes[path] = hashlib.sha256(data).hexdigest()
+        return data
+
+    def secret_of(self, path: Path, at: Location, largest_bytes: int) -> bytes | None:
+        """As `bytes_of`, for a file of a secret: it is not hashed, since the policy's hash is told to
+        everybody, and so not copied into the store. A warning where others than its owner can read it."""
+        data = self._whole(path, at, largest_bytes)
+        with suppress(OSError):
+            if data and path.stat().st_mode & 0o077:
+                wrong = "others than its owner can read this secret"
+                self.faults.warn(Location(str(path)), wrong, "chmod 600 it")
+        return data
+
+    def _whole(self, path: Path, at: Location, largest_bytes: int) -> bytes | None:
         try:
             data = read_bounded(path, largest_bytes)
         except OSError as error:
@@ -32,7 +51,6 @@ class Reading:
                 at, f"{path} has more than {largest_bytes:,} bytes", "split it, or name the right file"
             )
             return None
-        self.hashes[path] = hashlib.sha256(data).hexdigest()
         return data
 
     def yaml_of(self, path: Path, at: Location) -> Node | None:

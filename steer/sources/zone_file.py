@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from steer.model.policy import Experiment, Location, Policy, PolicyTest, SteeredName
+from steer.model.primary import Primary
 from steer.model.records import Labels
 from steer.model.service import Target
 from steer.sources import cname_checks
@@ -12,6 +13,7 @@ from steer.sources.addresses import domain_name, parse_domain_name, prefix
 from steer.sources.fields import Fields, Parser, listed, read_fields, read_named, suggestion
 from steer.sources.located_yaml import Faults, Node, Sequence, kind_of, quoted
 from steer.sources.pops_file import DEFAULT_SERVICE
+from steer.sources.primary_fields import primaries
 from steer.sources.reading import Reading, file_path
 from steer.sources.scalars import Wrong, name, scalar, whole_seconds
 from steer.sources.zone_policies import PopMention, policy_of, read_experiments, read_policies
@@ -20,6 +22,7 @@ from steer.sources.zone_rules import Mention, parse_target
 ZONE_KEYS = {
     "zone": "cdn.example",
     "zonefile": "cdn.example.zone",
+    "primary": "{address: 192.0.2.53}",
     "names": "{www: {policy: web, ttl: 60s}}",
     "policies": "{web: {rules: [{answer: nearest}]}}",
     "experiments": "{half: {arms: {a: {policy: web, share: 50%}, b: {policy: live, share: 50%}}}}",
@@ -53,7 +56,8 @@ class TestMention:
 class ZoneFile:
     """A zone file as far as it could be read, and what it names that other files must have.
 
-    `apex`: lower case, without the last dot; '' where it could not be read. `master`: the master file.
+    `apex`: lower case, without the last dot; '' where it could not be read. `master`: the master file;
+    `primaries`: whom the data comes from instead.
     `services`: where each name's `service` stands. `names_are_whole`: no name was faulty, none is missing."""
 
     file: str
@@ -61,6 +65,7 @@ class ZoneFile:
     apex_at: Location
     master: Path | None
     master_at: Location
+    primaries: tuple[Primary, ...] = ()
     names: tuple[SteeredName, ...] = ()
     policies: dict[str, Policy] = field(default_factory=dict)
     experiments: dict[str, Experiment] = field(default_factory=dict)
@@ -102,9 +107,10 @@ def read_zone_file(path: Path, at: Location, reading: Reading) -> ZoneFile | Non
         file=str(path),
         apex=fields.required("zone", domain_name("a zone", "cdn.example")) or "",
         apex_at=fields.location("zone"),
-        master=fields.required("zonefile", file_path(path, "cdn.example.zone")),
+        master=None,
         master_at=fields.location("zonefile"),
     )
+    _read_origin(fields, zone, path, reading)
     _read_policies_and_experiments(fields, zone, path, reading)
     if "tests" in fields:
         zone.tests = _read_tests(fields.table.entries["tests"][1], zone, reading.faults)
@@ -114,6 +120,16 @@ def read_zone_file(path: Path, at: Location, reading: Reading) -> ZoneFile | Non
 def full_owner(owner: str, apex: str) -> str:
     """An owner relative to the zone (`www`, `@`, `*`, `a.b`) in full, without the last dot."""
     return apex if owner == "@" else f"{owner}.{apex}"
+
+
+def _read_origin(fields: Fields, zone: ZoneFile, path: Path, reading: Reading) -> None:
+    """Where the plain data comes from: a master file or primaries."""
+    zone.primaries = fields.optional("primary", primaries(path, reading), ())
+    if "primary" not in fields and "primary" not in fields.meant:
+        zone.master = fields.required("zonefile", file_path(path, "cdn.example.zone"))
+    elif "zonefile" in fields:
+        fix = "keep one of them, the one that says where the zone's plain data comes from"
+        reading.faults.add(fields.location("primary"), "both `zonefile` and `primary`", fix)
 
 
 def owner_labels(owner: str, apex: Labels) -> Labels:

@@ -10,7 +10,15 @@ import pytest
 from jsonschema import Draft202012Validator
 
 import steer.sources
-from steer.sources import overrides_file, pops_file, steer_file, zone_file, zone_policies, zone_rules
+from steer.sources import (
+    overrides_file,
+    pops_file,
+    primary_fields,
+    steer_file,
+    zone_file,
+    zone_policies,
+    zone_rules,
+)
 from steer.sources.located_yaml import Faults, Node, Scalar, Sequence, parse_yaml
 from tests.sources.policy_directory import ROOT, change, copy_example
 from tests.sources.test_policy_faults import CASES, Case
@@ -33,6 +41,8 @@ KEYS: dict[str, dict[str, Mapping[str, str]]] = {
     },
     "zone.json": {
         "": zone_file.ZONE_KEYS,
+        "$defs/primary": primary_fields.PRIMARY_KEYS,
+        "$defs/tsig_key": primary_fields.TSIG_KEY_KEYS,
         "$defs/steered_name": zone_file.NAME_KEYS,
         "$defs/test": zone_file.TEST_KEYS,
         "$defs/policy": zone_policies.POLICY_KEYS,
@@ -66,6 +76,7 @@ out of the range|not a whole number of seconds|is not below interval|suspects th
 cannot be reached|not an IP(?:v[46])? address|not an address and port|port `
 names no host|has a user name|is not a URL
 country's code
+no single server|a primary stands twice|base64
 sticky policy|gives addresses here|is an address|not written in full|every weight is 0|add up to
 written in full|equals the one|cannot be a (?:name|zone|host|user's name)
 `location` is missing|`not` in `not`
