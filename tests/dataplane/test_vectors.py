@@ -10,14 +10,18 @@ from steer.telemetry.counters import COUNTERS
 from tests.dataplane.conftest import Subject
 from tests.dataplane.signing import NOW_S
 from tests.dataplane.vectors import TCP, UDP, Vector, check
+from tests.dataplane.vectors_answers import VECTORS as VECTORS_ANSWERS
 from tests.dataplane.vectors_dns import VECTORS as VECTORS_DNS
 from tests.dataplane.vectors_ecs import VECTORS as VECTORS_ECS
 from tests.dataplane.vectors_message import VECTORS as VECTORS_MESSAGE
+from tests.dataplane.vectors_options import VECTORS as VECTORS_OPTIONS
 
-VECTORS = VECTORS_ECS + VECTORS_MESSAGE + VECTORS_DNS
+VECTORS = VECTORS_ECS + VECTORS_MESSAGE + VECTORS_DNS + VECTORS_OPTIONS + VECTORS_ANSWERS
 ON_TRANSPORTS = [(vector, transport) for vector in VECTORS for transport in vector.transports]
 IDS = [f"{vector}-{transport}" for vector, transport in ON_TRANSPORTS]
-LINES = [f"ECS-{number}" for number in range(1, 24)] + [f"DNS-{number}" for number in (2, 3, 4, 5, 6, 13)]
+LINES = [f"ECS-{number}" for number in range(1, 24)] + [
+    f"DNS-{number}" for number in (2, 3, 4, 5, 6, 8, 9, 11, 12, 13)
+]
 IN_ORDER = b"\xab\xcd\0\0\0\1\0\0\0\0\0\0\3ns1\3cdn\7example\0\0\1\0\1"  # a query that is surely answered
 
 

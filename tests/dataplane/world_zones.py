@@ -75,15 +75,15 @@ odd       TYPE1 \\# 4 c0000242
 signed    A 192.0.2.90
 signed    RRSIG A 13 3 3600 20300101000000 20200101000000 1 @ AAAA
 Upper     TXT "compiled in lower case"
-www       HTTPS 1 . alpn=h2,h3 port=8443
-www       HTTPS 2 www.elsewhere.test. alpn=h2 ipv4hint=203.0.113.1
-www       SVCB 1 www.cdn.example. alpn=h2 key65000=x
-v4        HTTPS 1 . alpn=h2 ipv4hint=192.0.2.9 ipv6hint=2001:db8::9
-weights   HTTPS 1 .
+www       60 HTTPS 1 . alpn=h2,h3 port=8443
+www       60 HTTPS 2 www.elsewhere.test. alpn=h2 ipv4hint=203.0.113.1
+www       60 SVCB 1 www.cdn.example. alpn=h2 key65000=x
+v4        60 HTTPS 1 . alpn=h2 ipv4hint=192.0.2.9 ipv6hint=2001:db8::9
+weights   60 HTTPS 1 .
 long      300 HTTPS 1 .
-img       HTTPS 1 . no-default-alpn alpn=h3
-forced    HTTPS 1 .
-*.steered HTTPS 1 . alpn=h2
+img       60 HTTPS 1 . no-default-alpn alpn=h3
+forced    60 HTTPS 1 .
+*.steered 60 HTTPS 1 . alpn=h2
 plainsvc  HTTPS 1 . alpn=h2 ipv4hint=192.0.2.9
 """
 CDN += "".join(f"big TXT {'x' * 200}{number}\n" for number in range(10))
