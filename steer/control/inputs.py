@@ -3,11 +3,13 @@
 Everything here may take seconds: it is called off the event loop."""
 
 import hashlib
-from collections.abc import Mapping
+import time
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from steer.control.map_child import Databases
+from steer.decide.key_states import key_faults
 from steer.decide.lint import lint
 from steer.errors import Fault, Refused
 from steer.model.deployment import Deployment, Overrides
@@ -25,7 +27,7 @@ READS_MAX = 3  # while files change under our hands
 @dataclass(frozen=True, slots=True)
 class Inputs:
     """One reading of a policy directory. `contents`: the very bytes of every file read, until they are in the
-    store; `warnings`: what is worth a look but no fault."""
+    store, but for those in directories of keys; `warnings`: what is worth a look but no fault."""
 
     deployment: Deployment
     warnings: tuple[Fault, ...]
@@ -33,16 +35,20 @@ class Inputs:
 
     @property
     def outside(self) -> tuple[Path, ...]:
-        """Files that the deployment names but whose bytes it does not hold, secrets among them."""
+        """Files, and directories of keys, that the deployment names but whose bytes it does not hold, secrets
+        among them; none is inside another."""
         token = self.deployment.server.api_token_file
+        keys = key_directories(self.deployment)
         primaries = [primary for zone in self.deployment.zones for primary in zone.primaries]
         named = (
             *self.deployment.geodata.city,
             *self.deployment.geodata.asn,
             *((token,) if token else ()),
             *(primary.key.path for primary in primaries if primary.key),
+            *keys,
         )
-        return tuple(dict.fromkeys(path for path in named if path not in self.deployment.files))
+        unread = (path for path in named if path not in self.deployment.files and not _is_in(path, keys))
+        return tuple(dict.fromkeys(unread))
 
 
 def read_inputs(directory: Path, *, is_stored: bool = False) -> Inputs:
@@ -52,7 +58,8 @@ def read_inputs(directory: Path, *, is_stored: bool = False) -> Inputs:
         deployment, warnings = read_deployment(directory, is_stored=is_stored)
         contents = _contents(deployment)
         if contents is not None:
-            return Inputs(deployment, tuple(sorted({*warnings, *lint(deployment)})), contents)
+            to_come = () if is_stored else _check_keys(deployment, time.time())
+            return Inputs(deployment, tuple(sorted({*warnings, *lint(deployment), *to_come})), contents)
     fix = "write the files whole, then rename them into place"
     raise Refused([Fault(str(directory), 0, 0, "the files change while they are being read", fix)])
 
@@ -90,10 +97,40 @@ def read_overrides_in(directory: Path, deployment: Deployment) -> tuple[Override
     return parse_overrides(data, str(path), deployment), data
 
 
+def key_directories(deployment: Deployment) -> tuple[Path, ...]:
+    """Where the keys of its signed zones are, sorted."""
+    return tuple(sorted({zone.dnssec.keys_directory for zone in deployment.zones if zone.dnssec}))
+
+
+def _check_keys(deployment: Deployment, now_s: float) -> list[Fault]:
+    """What the keys' times will bring. Raises Refused where they cannot sign now.
+
+    So an expired key, or a clock that jumped, leaves the last good keys and signatures in service."""
+    faults: list[Fault] = []
+    warnings: list[Fault] = []
+    for zone in deployment.zones:
+        if zone.dnssec is not None:
+            wrong, to_come = key_faults(zone.apex, zone.dnssec, now_s)
+            faults += wrong
+            warnings += to_come
+    if faults:
+        raise Refused(faults)
+    return warnings
+
+
+def _is_in(path: Path, directories: Iterable[Path]) -> bool:
+    return any(directory in path.parents for directory in directories)
+
+
 def _contents(deployment: Deployment) -> dict[Path, bytes] | None:
-    """The bytes that were read, read again; None where a file is not the same any more."""
+    """The bytes that were read, read again; None where a file is not the same any more.
+
+    Keys stay where they are: nothing of them is kept in memory for the store, or copied into it."""
     contents = {}
+    keys = key_directories(deployment)
     for path, sha256 in deployment.files.items():
+        if _is_in(path, keys):
+            continue
         try:
             contents[path] = path.read_bytes()
         except OSError:

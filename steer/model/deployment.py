@@ -95,7 +95,7 @@ class GeodataFiles:
 class Zone:
     """One zone: what is plain (`data`) and what is steered. `apex` is lower-case text without the last
     dot. `explain_name`: relative to the apex, below which the steered names explain themselves in TXT; None:
-    nowhere.
+    nowhere. `dnssec`: how it is signed, and its keys; None: it is not.
 
     `primaries`: whom `data` is transferred from, in order; none: a master file says it. `transferred`: the
     SHA-256 hex of the copy that it comes from; '' as long as there is none, and `data` a stand-in that is
@@ -108,7 +108,7 @@ class Zone:
     experiments: dict[str, Experiment]
     tests: tuple[PolicyTest, ...] = ()
     explain_name: str | None = None
-    dnssec: DnssecSettings | None = None  # None: the zone is not signed
+    dnssec: DnssecSettings | None = None
     primaries: tuple[Primary, ...] = ()
     transferred: str = ""
 

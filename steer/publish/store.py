@@ -119,8 +119,9 @@ class Store:
         """Keep a deployment that serves, and make it the current one; older ones than the last ten go.
 
         `directory`: the policy directory; `contents`: bytes of every file read, by absolute path; `outside`:
-        absolute paths of large or secret files that the deployment names (geodata, tokens): these become
-        links, not copies. What is the same as the current one already is not written again."""
+        absolute paths of large or secret files, or directories of them, that the deployment names (geodata,
+        tokens, keys), none inside another: these become links, not copies. What is the same
+        as the current one already is not written again."""
         current = self.current()
         if current and (current.policy_hash, current.map_identity) == (policy_hash, map_identity):
             return current
@@ -198,7 +199,7 @@ class Store:
                 new = path.with_name(f".new-{path.name}")
                 self.disk.write(new, b"")
                 self.disk.rename(new, path)
-            elif _is_stand_in(path) and original.is_file() and not self._is_copy(stored, original):
+            elif _is_stand_in(path) and original.exists() and not self._is_copy(stored, original):
                 new = path.with_name(f".new-{path.name}")
                 self.disk.remove(new)
                 self.disk.link(new, original)

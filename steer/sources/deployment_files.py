@@ -9,11 +9,13 @@ from pathlib import Path
 
 from steer.errors import Fault, Refused
 from steer.model.deployment import Deployment, Zone
+from steer.model.dnssec import DnssecSettings
 from steer.model.policy import Location
 from steer.model.primary import stand_in
 from steer.model.records import ZoneData
 from steer.model.service import Service
 from steer.sources.cross_checks import check_deployment
+from steer.sources.dnssec_fields import check_signed_data, longest_ttl_s, with_keys
 from steer.sources.master_file import LARGEST_MASTER_FILE_BYTES, read_master_file
 from steer.sources.pops_file import read_pops_file
 from steer.sources.reading import Reading
@@ -38,10 +40,12 @@ def read_deployment(directory: Path, *, is_stored: bool = False) -> tuple[Deploy
         services = read_pops_file(steer.pops, steer.pops_at, reading)
     zones = [zone for path, at in steer.zones if (zone := read_zone_file(path, at, reading)) is not None]
     data = [_read_master(zone, reading) for zone in zones]
+    others = frozenset(reading.hashes)
+    dnssec = [_read_dnssec(zone, plain, others, reading) for zone, plain in zip(zones, data, strict=True)]
     check_deployment(steer, services, zones, reading.faults)
     if reading.faults.found:
         raise Refused(reading.faults.found)
-    deployment = _deployment(directory, steer, services, zones, data, reading.hashes)
+    deployment = _deployment(directory, steer, services, zones, data, dnssec, reading.hashes)
     return deployment, tuple(sorted(set(reading.faults.warnings)))
 
 
@@ -75,12 +79,30 @@ def _read_master(zone: ZoneFile, reading: Reading) -> ZoneData | None:
     return read_master_file(data, str(zone.master), zone.apex_labels, steered, reading.faults, aliases)
 
 
+def _read_dnssec(
+    zone: ZoneFile, plain: ZoneData | None, others: frozenset[Path], reading: Reading
+) -> DnssecSettings | None:
+    """How the zone is signed, with its keys; None where it is not. `others`: files that hold no keys."""
+    settings = zone.dnssec
+    if settings is None or not zone.apex:
+        return settings
+    beside = next((path for path in sorted(others) if settings.keys_directory in path.parents), None)
+    if beside is not None:
+        fix = "give the keys a directory of their own, which the store of last good deployments never copies"
+        reading.faults.add(zone.dnssec_at, f"{beside} stands in the directory of the keys", fix)
+    if plain is not None and not zone.primaries:
+        longest_s = longest_ttl_s(plain, (name.ttl_s for name in zone.names))
+        check_signed_data(settings, zone.dnssec_at, plain, longest_s, str(zone.master), reading.faults)
+    return with_keys(settings, zone.apex_labels, zone.dnssec_at, reading)
+
+
 def _deployment(
     directory: Path,
     steer: SteerFile,
     services: dict[str, Service],
     zones: list[ZoneFile],
     data: list[ZoneData | None],
+    dnssec: list[DnssecSettings | None],
     hashes: dict[Path, str],
 ) -> Deployment:
     """The value, once everything in it has been found good."""
@@ -92,9 +114,10 @@ def _deployment(
             zone.policies,
             zone.experiments,
             zone.tests,
+            dnssec=signed,
             primaries=zone.primaries,
         )
-        for zone, plain in zip(zones, data, strict=True)
+        for zone, plain, signed in zip(zones, data, dnssec, strict=True)
         if plain is not None
     )
     return Deployment(

@@ -5,9 +5,9 @@ anything of a private key."""
 
 import base64
 import binascii
+import hashlib
 import os
 import re
-import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -263,11 +263,12 @@ def _said_times(text: str, path: Path) -> dict[str, tuple[int, Location]]:
 def _read_private(path: Path, algorithm: int, reading: Reading) -> _Private | None:
     """The key and times of a `.private` file."""
     whole = Location(str(path))
-    data = reading.bytes_of(path, whole, LARGEST_KEY_FILE_BYTES)
+    data = reading.secret_of(path, whole, LARGEST_KEY_FILE_BYTES)
     if data is None:
         return None
     faults, before = reading.faults, len(reading.faults.found)
-    _warn_of_readers(path, faults)
+    open_lines = [line for line in data.splitlines() if not line.startswith(b"PrivateKey")]
+    reading.hashes[path] = hashlib.sha256(b"\n".join(open_lines)).hexdigest()  # the public key is in `.key`
     fields: dict[str, tuple[str, Location]] = {}
     for number, name, value in private_fields(data.decode("ascii", "replace")):
         at = Location(str(path), number, len(name) + 3 if name else 1)
@@ -328,18 +329,6 @@ def _times(fields: Mapping[str, tuple[str, Location]], faults: Faults) -> dict[s
         else:
             times[key] = seconds
     return times
-
-
-def _warn_of_readers(path: Path, faults: Faults) -> None:
-    """A private key is its owner's alone."""
-    try:
-        mode = stat.S_IMODE(path.stat().st_mode)
-    except OSError:
-        return
-    if mode & 0o077:
-        faults.warn(
-            Location(str(path)), f"others than its owner may use it (mode {mode:04o})", "`chmod 600` it"
-        )
 
 
 def _base64(text: str) -> bytes | None:

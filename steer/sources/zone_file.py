@@ -4,12 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from steer.model.dnssec import DnssecSettings
 from steer.model.policy import Experiment, Location, Policy, PolicyTest, SteeredName
 from steer.model.primary import Primary
 from steer.model.records import Labels
 from steer.model.service import Target
 from steer.sources import cname_checks
 from steer.sources.addresses import domain_name, parse_domain_name, prefix
+from steer.sources.dnssec_fields import dnssec_settings
 from steer.sources.fields import Fields, Parser, listed, read_fields, read_named, suggestion
 from steer.sources.located_yaml import Faults, Node, Sequence, kind_of, quoted
 from steer.sources.pops_file import DEFAULT_SERVICE
@@ -23,6 +25,7 @@ ZONE_KEYS = {
     "zone": "cdn.example",
     "zonefile": "cdn.example.zone",
     "primary": "{address: 192.0.2.53}",
+    "dnssec": "{keys: keys}",
     "names": "{www: {policy: web, ttl: 60s}}",
     "policies": "{web: {rules: [{answer: nearest}]}}",
     "experiments": "{half: {arms: {a: {policy: web, share: 50%}, b: {policy: live, share: 50%}}}}",
@@ -58,6 +61,7 @@ class ZoneFile:
 
     `apex`: lower case, without the last dot; '' where it could not be read. `master`: the master file;
     `primaries`: whom the data comes from instead.
+    `dnssec`: how it is signed, without the keys; None: it is not. `dnssec_at`: where the keys are named.
     `services`: where each name's `service` stands. `names_are_whole`: no name was faulty, none is missing."""
 
     file: str
@@ -66,6 +70,8 @@ class ZoneFile:
     master: Path | None
     master_at: Location
     primaries: tuple[Primary, ...] = ()
+    dnssec: DnssecSettings | None = None
+    dnssec_at: Location = field(default_factory=Location)
     names: tuple[SteeredName, ...] = ()
     policies: dict[str, Policy] = field(default_factory=dict)
     experiments: dict[str, Experiment] = field(default_factory=dict)
@@ -109,6 +115,8 @@ def read_zone_file(path: Path, at: Location, reading: Reading) -> ZoneFile | Non
         apex_at=fields.location("zone"),
         master=None,
         master_at=fields.location("zonefile"),
+        dnssec=fields.optional("dnssec", dnssec_settings(path), None),
+        dnssec_at=fields.location("dnssec"),
     )
     _read_origin(fields, zone, path, reading)
     _read_policies_and_experiments(fields, zone, path, reading)

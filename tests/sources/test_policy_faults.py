@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import pytest
 
+from steer.sources.dnssec_fields import DNSSEC_KEYS
 from steer.sources.pops_file import ADDRESSES_KEYS, HEALTH_KEYS, POP_KEYS, POPS_KEYS
 from steer.sources.primary_fields import PRIMARY_KEYS, TSIG_KEY_KEYS
 from steer.sources.steer_file import GEODATA_KEYS, NODE_KEYS, STEER_KEYS, TCP_KEYS
@@ -69,6 +70,7 @@ def test_every_fault_says_where_what_and_what_instead() -> None:
             {
                 *(*ZONE_KEYS, *NAME_KEYS, *TEST_KEYS, *POLICY_KEYS, *SUBSET_KEYS, *UNIT_KEYS, *AUTO_KEYS),
                 *(*EXPERIMENT_KEYS, *ARM_KEYS, *RULE_KEYS, *WHEN_KEYS, *PRIMARY_KEYS, *TSIG_KEY_KEYS),
+                *DNSSEC_KEYS,
             },
         ),
     ],

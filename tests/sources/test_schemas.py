@@ -11,6 +11,7 @@ from jsonschema import Draft202012Validator
 
 import steer.sources
 from steer.sources import (
+    dnssec_fields,
     overrides_file,
     pops_file,
     primary_fields,
@@ -43,6 +44,7 @@ KEYS: dict[str, dict[str, Mapping[str, str]]] = {
         "": zone_file.ZONE_KEYS,
         "$defs/primary": primary_fields.PRIMARY_KEYS,
         "$defs/tsig_key": primary_fields.TSIG_KEY_KEYS,
+        "$defs/dnssec": dnssec_fields.DNSSEC_KEYS,
         "$defs/steered_name": zone_file.NAME_KEYS,
         "$defs/test": zone_file.TEST_KEYS,
         "$defs/policy": zone_policies.POLICY_KEYS,
@@ -65,13 +67,14 @@ KEYS: dict[str, dict[str, Mapping[str, str]]] = {
 SCHEMA_OF = {"steer.yaml": "steer.json", "pops.yaml": "pops.json", "overrides.yaml": "overrides.json"}
 # wrong for a reason that no schema can see: other files, other places of the same file, or arithmetic
 BEYOND_SCHEMAS = re.compile(
-    r"""no (?:file|region|policy|experiment|name|service|POP)
+    r"""no (?:file|directory|region|policy|experiment|name|service|POP)
 `\.` is a directory, not a file
 stands? (?:twice|in POP)
 is also an address|which the anycast address|has no (?:POP|region)
 bits set beyond|no prefix length from|not an address prefix|longer than /64
 holds every IPv4|IPv4 inside IPv6|6to4
 not a key of 16 bytes
+is not below validity|signatures are valid for
 out of the range|not a whole number of seconds|is not below interval|suspects the observer
 cannot be reached|not an IP(?:v[46])? address|not an address and port|port `
 names no host|has a user name|is not a URL
