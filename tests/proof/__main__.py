@@ -1,17 +1,28 @@
 """The proof of scope at length: `python -m tests.proof`, or `make proof`. Exit code 1 if anything differs."""
 
 import argparse
-import functools
 import multiprocessing
 import os
 import sys
 import time
+from collections.abc import Sequence
+from typing import NamedTuple
 
+from tests.proof.demo_world import demo_world
 from tests.proof.walk import Tally, walk
 
 QUERIES = 10_000_000
 QUERIES_PER_WORLD = 20_000
+DEMO_TIMES = 25  # as many questions as to one random world
 PROGRESS_S = 5.0
+
+
+class Task(NamedTuple):
+    """What one process does at a time."""
+
+    seed: int
+    queries: int
+    demo: bool = False
 
 
 def main() -> int:
@@ -29,14 +40,28 @@ def main() -> int:
     parser.add_argument(
         "--seed", type=int, default=1, help="the first world's seed; the next ones follow it (1)"
     )
+    parser.add_argument("--without-demo", action="store_true", help="random worlds only, which are small")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes (%(default)s)")
     arguments = parser.parse_args()
     worlds = arguments.worlds or max(1, round(arguments.queries / QUERIES_PER_WORLD))
     last_seed = arguments.seed + worlds - 1
-    print(f"proof of scope: {arguments.queries:,} questions, worlds of seeds {arguments.seed} to {last_seed}")
-    tally = _walk_all(range(arguments.seed, last_seed + 1), -(-arguments.queries // worlds), arguments.jobs)
-    print(report(tally, worlds))
+    demo = not arguments.without_demo
+    print(
+        f"proof of scope: {arguments.queries:,} questions, worlds of seeds {arguments.seed} to {last_seed}"
+        f"{' and the demo' if demo else ''}",
+        flush=True,
+    )
+    each = -(-arguments.queries // worlds)
+    tasks = [Task(seed, each) for seed in range(arguments.seed, last_seed + 1)]
+    if demo:  # first, since it takes longest
+        tasks.insert(0, Task(arguments.seed, DEMO_TIMES * each, demo=True))
+    tally = _walk_all(tasks, arguments.jobs)
+    print(report(tally, len(tasks)))
     return 1 if tally.faults else 0
+
+
+def _walk_one(task: Task) -> Tally:
+    return walk(task.seed, task.queries, world_of=demo_world if task.demo else None)
 
 
 def report(tally: Tally, worlds: int) -> str:
@@ -56,15 +81,15 @@ def report(tally: Tally, worlds: int) -> str:
     return "\n".join([*lines, *tally.faults, "FAILED" if tally.faults else "proved"])
 
 
-def _walk_all(seeds: range, queries: int, jobs: int) -> Tally:
+def _walk_all(tasks: Sequence[Task], jobs: int) -> Tally:
     total, started_s, said_s = Tally(), time.monotonic(), time.monotonic()
     with multiprocessing.Pool(jobs) as pool:
-        walks = pool.imap_unordered(functools.partial(walk, queries=queries), seeds)
+        walks = pool.imap_unordered(_walk_one, tasks)
         for done, tally in enumerate(walks, 1):
             total.add(tally)
             if time.monotonic() - said_s > PROGRESS_S or total.faults:
                 said_s = time.monotonic()
-                so_far = f"{done:,} of {len(seeds):,} worlds, {total.queries:,} queries"
+                so_far = f"{done:,} of {len(tasks):,} worlds, {total.queries:,} queries"
                 wrong = f"{total.differences} differences, {total.overlaps} overlaps"
                 print(f"{said_s - started_s:7.1f} s  {so_far}, {wrong}", file=sys.stderr, flush=True)
             if total.faults:

@@ -6,14 +6,17 @@ the proof of scope). Only what was cached before the latest swap may differ, and
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
-from steer.model.deployment import ForcedTarget, Overrides
+import dns.rdatatype
+
+from steer.model.deployment import ForcedTarget, Overrides, Zone
 from steer.model.policy import SteeredName
 from steer.model.records import Rdata, RRset
 from steer.model.service import Address
+from steer.model.special_blocks import SPECIAL_BLOCKS_IPV4, SPECIAL_BLOCKS_IPV6
 from tests.decide.test_choices import random_states
-from tests.decide.test_map_builder import probes, sorted_classes
+from tests.decide.test_map_builder import sorted_classes
 from tests.decide.worlds import World, random_world
 from tests.product_world import Ask, Built, Parts, native_ask, random_client
 from tests.proof.model_cache import ADDRESS_BITS, Kept, ModelCache
@@ -21,6 +24,7 @@ from tests.proof.questions import Question, encode, least_ttl_s, seen
 
 APEX = "cdn.example"
 APEX_LABELS = (b"cdn", b"example")
+EDGES = 40  # per table of networks
 CLIENTS = 1200  # per world, with many near the edges of its networks
 RESOLVERS = 3
 FAULTS_SHOWN = 5
@@ -84,12 +88,17 @@ class Resolver:
         return found
 
 
-def walk(seed: int, queries: int, ask_of: Callable[[Parts], Ask | None] = native_ask) -> Tally:
+def walk(
+    seed: int,
+    queries: int,
+    ask_of: Callable[[Parts], Ask | None] = native_ask,
+    world_of: Callable[[int], World] | None = None,
+) -> Tally:
     """Put `queries` questions, and some twins, to the world of a seed.
 
-    `ask_of` makes the engine; the native one must be built."""
+    `ask_of` makes the engine; the native one must be built. `world_of`: random worlds unless one is given."""
     chance, tally = random.Random(seed), Tally()
-    scene = Scene(seed, chance, ask_of)
+    scene = Scene(seed, chance, ask_of, world_of or random_named_world)
     resolvers = scene.resolvers()
     epochs = 1 + len(SWAPS)
     for epoch in range(epochs):
@@ -107,31 +116,23 @@ def walk(seed: int, queries: int, ask_of: Callable[[Parts], Ask | None] = native
 class Scene:
     """A world, its engine of the hour, its clock, and who asks what."""
 
-    def __init__(self, seed: int, chance: random.Random, ask_of: Callable[[Parts], Ask | None]) -> None:
-        self.seed, self.chance, self.ask_of = seed, chance, ask_of
+    def __init__(
+        self,
+        seed: int,
+        chance: random.Random,
+        ask_of: Callable[[Parts], Ask | None],
+        world_of: Callable[[int], World],
+    ) -> None:
+        self.seed, self.chance, self.ask_of, self.world_of = seed, chance, ask_of, world_of
         self.step_s = chance.choice((0.005, 0.02, 0.1))  # from one question to the next
         self.now_s = self.swapped_s = 0.0
-        self.world = named(random_world(seed))
+        self.world = world_of(seed)
         self.built = Built.of(self.world)
         self.overrides = Overrides()
         self.states = random_states(self.world, chance)
         self.ask = self._engine()
-        names = [
-            "www",
-            "policy0",
-            "policy1",
-            "ab",
-            "x.any",
-            "y.z.any",
-            "alias0",
-            "alias1",
-            "plain",
-            "missing",
-        ]
-        texts = [APEX, *(f"{name}.{APEX}" for name in names)]
-        kinds = [(name, rdtype) for name in texts for rdtype in ("A", "AAAA")] + [(APEX, "NS"), (APEX, "TXT")]
-        self.questions = [Question.of(number, *kind) for number, kind in enumerate(kinds)]
-        near = probes(self.world, chance)
+        self.questions = questions_of(self.world.deployment.zones[0])
+        near = edges(self.world, chance)
         self.clients = [random_client(chance, near) for _ in range(CLIENTS)]
 
     def resolvers(self) -> list[Resolver]:
@@ -150,8 +151,9 @@ class Scene:
     def swap(self, kind: str) -> None:
         """Take another snapshot: other states of POPs, a forced target, or another policy and geography."""
         if kind == "policies":
-            self.world = named(random_world(self.chance.getrandbits(32)))
-            self.built = Built.of(self.world)
+            world = self.world_of(self.chance.getrandbits(32))
+            if world is not self.world:
+                self.world, self.built = world, Built.of(world)
         self.overrides = Overrides()
         if kind == "override":
             targets = self.world.deployment.services["default"].targets()
@@ -168,8 +170,9 @@ class Scene:
         return ask
 
 
-def named(world: World) -> World:
-    """The same world with a steered apex, a steered wildcard, and a plain alias of a steered name."""
+def random_named_world(seed: int) -> World:
+    """A random world with a steered apex, a steered wildcard, and a plain alias of a steered name."""
+    world = random_world(seed)
     zone = world.deployment.zones[0]
     steered = [name.policy for name in zone.names if name.owner.startswith("policy")]
     more = (
@@ -181,6 +184,50 @@ def named(world: World) -> World:
     data = replace(zone.data, rrsets=(*zone.data.rrsets, alias))
     zone = replace(zone, names=(*zone.names, *more), data=data)
     return replace(world, deployment=replace(world.deployment, zones=(zone,)))
+
+
+def questions_of(zone: Zone) -> list[Question]:
+    """All types of every steered name and alias, two names of each wildcard, and what is not there."""
+    aliases = [rrset.owner for rrset in zone.data.rrsets if rrset.type == dns.rdatatype.CNAME]
+    owners = [name.owner for name in zone.names]
+    owners += [b".".join(owner[: -len(zone.data.apex)]).decode() for owner in aliases]
+    names = [zone.apex, f"missing.{zone.apex}"]
+    for owner in owners:
+        if owner.startswith("*"):
+            names += [f"x{owner[1:]}.{zone.apex}", f"y.z{owner[1:]}.{zone.apex}"]
+        elif owner != "@":
+            names.append(f"{owner}.{zone.apex}")
+    kinds = [(name, rdtype) for name in names for rdtype in ("A", "AAAA")] + [
+        (zone.apex, "NS"),
+        (zone.apex, "TXT"),
+    ]
+    return [Question.of(number, *kind) for number, kind in enumerate(kinds)]
+
+
+def edges(world: World, chance: random.Random) -> list[Address]:
+    """First and last addresses of some of the world's networks, and of its catchments, rules' prefixes and
+    special blocks."""
+    found: list[Address] = []
+    for family, geography in world.geography.items():
+        for starts in (geography.places.start, geography.asns.start):
+            keys = [int(starts[chance.randrange(len(starts))]) for _ in range(EDGES)]
+            found += [address_of(family, max(0, key - less)) for key in keys for less in (0, 1)]
+    prefixes = [prefix for service in world.deployment.services.values() for prefix, _ in service.catchment]
+    prefixes += [*SPECIAL_BLOCKS_IPV4, *SPECIAL_BLOCKS_IPV6]
+    for policy in world.deployment.zones[0].policies.values():
+        for rule in policy.rules:
+            when = rule.when
+            while when is not None:
+                prefixes += when.prefixes or ()
+                when = when.negated
+    for prefix in prefixes:
+        found += [prefix[0], prefix[-1]]
+    return found
+
+
+def address_of(family: int, key: int) -> Address:
+    """The address of a map's key of 64 bits."""
+    return IPv4Address(key >> 32) if family == 4 else IPv6Address(key << 64)
 
 
 def _ask_many(scene: Scene, resolvers: list[Resolver], count: int, tally: Tally) -> None:
