@@ -76,6 +76,7 @@ class ServerSettings:
     state_directory: Path | None = None  # snapshots, map cache; default: $STATE_DIRECTORY or the user's cache
     udp_bytes: int = 1232
     tcp_idle_s: float = 10.0
+    tcp_total_s: float = 300.0
     tcp_connections: int = 1024
     tcp_per_prefix: int = 64
     cookies: CookieSettings = CookieSettings()

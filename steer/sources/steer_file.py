@@ -10,7 +10,8 @@ from steer.sources.fields import Fields, Parser, listed, read_fields
 from steer.sources.located_yaml import Faults, quoted
 from steer.sources.located_yaml import Node as YamlNode
 from steer.sources.reading import Reading, any_path, file_path
-from steer.sources.scalars import Wrong, duration_s, integer, name, scalar, text
+from steer.sources.scalars import Wrong, integer, name, scalar, text
+from steer.sources.server_settings import read_cookies, read_identity, read_rate_limit, read_tcp
 
 FILE_NAME = "steer.yaml"
 STEER_KEYS = {
@@ -27,11 +28,13 @@ STEER_KEYS = {
     "user": "steer",
     "state_directory": "/var/lib/steer",
     "udp_bytes": "1232",
-    "tcp": "{idle: 10s, connections: 1024, per_prefix: 64}",
+    "tcp": "{idle: 10s, connections: 1024, per_prefix: 64, total: 300s}",
+    "cookies": "{enabled: true, secrets: cookie.secrets}",
+    "rate_limit": "{per_second: 2000, burst: 4000}",
+    "identity": "{nsid: fra1, version: false}",
 }
 NODE_KEYS = {"id": "fra1", "pop": "fra"}
 GEODATA_KEYS = {"city": "city.mmdb", "asn": "asn.mmdb"}
-TCP_KEYS = {"idle": "10s", "connections": "1024", "per_prefix": "64"}
 
 KEY_HEX_DIGITS = 32
 _LARGEST_KEY_FILE_BYTES = 1 << 20  # more than any key, so that a wrong file is called by its name
@@ -64,7 +67,7 @@ def read_steer_file(path: Path, reading: Reading) -> SteerFile | None:
     listen = fields.required("listen", listed(endpoint(), STEER_KEYS["listen"], at_most=64))
     pops = fields.required("pops", file_path(path, "pops.yaml"))
     zones = fields.required("zones", listed(_located(path), STEER_KEYS["zones"], at_most=1000))
-    server = _read_server(fields, path, listen or ())
+    server = _read_server(fields, path, listen or (), reading)
     geodata = fields.optional(
         "geodata", lambda value, faults: _read_geodata(value, faults, path), GeodataFiles()
     )
@@ -97,11 +100,11 @@ def _read_node(value: YamlNode, faults: Faults) -> Node | None:
     return None if node_id is None else Node(node_id, pop)
 
 
-def _read_server(fields: Fields, path: Path, listen: tuple[Endpoint, ...]) -> ServerSettings:
+def _read_server(
+    fields: Fields, path: Path, listen: tuple[Endpoint, ...], reading: Reading
+) -> ServerSettings:
     default = ServerSettings(listen, None)
-    tcp = fields.optional(
-        "tcp", _read_tcp, (default.tcp_idle_s, default.tcp_connections, default.tcp_per_prefix)
-    )
+    tcp = fields.optional("tcp", read_tcp, default)
     return ServerSettings(
         listen=listen,
         api=fields.optional("api", endpoint(), None),
@@ -110,21 +113,13 @@ def _read_server(fields: Fields, path: Path, listen: tuple[Endpoint, ...]) -> Se
         user=fields.optional("user", scalar(_user_name, "steer"), None),
         state_directory=fields.optional("state_directory", any_path(path, "/var/lib/steer"), None),
         udp_bytes=fields.optional("udp_bytes", integer(512, 4096, 1232), default.udp_bytes),
-        tcp_idle_s=tcp[0],
-        tcp_connections=tcp[1],
-        tcp_per_prefix=tcp[2],
-    )
-
-
-def _read_tcp(value: YamlNode, faults: Faults) -> tuple[float, int, int] | None:
-    default = ServerSettings((), None)
-    fields = read_fields(value, TCP_KEYS, faults, "`tcp`")
-    if fields is None:
-        return None
-    return (
-        fields.optional("idle", duration_s(0.1, 600, "10s"), default.tcp_idle_s),
-        fields.optional("connections", integer(1, 100_000, 1024), default.tcp_connections),
-        fields.optional("per_prefix", integer(1, 100_000, 64), default.tcp_per_prefix),
+        tcp_idle_s=tcp.tcp_idle_s,
+        tcp_total_s=tcp.tcp_total_s,
+        tcp_connections=tcp.tcp_connections,
+        tcp_per_prefix=tcp.tcp_per_prefix,
+        cookies=read_cookies(fields, path, reading),
+        rate_limit=fields.optional("rate_limit", read_rate_limit, default.rate_limit),
+        identity=fields.optional("identity", read_identity, default.identity),
     )
 
 

@@ -9,7 +9,8 @@ import pytest
 from steer.sources.dnssec_fields import DNSSEC_KEYS
 from steer.sources.pops_file import ADDRESSES_KEYS, HEALTH_KEYS, POP_KEYS, POPS_KEYS
 from steer.sources.primary_fields import PRIMARY_KEYS, TSIG_KEY_KEYS
-from steer.sources.steer_file import GEODATA_KEYS, NODE_KEYS, STEER_KEYS, TCP_KEYS
+from steer.sources.server_settings import COOKIES_KEYS, IDENTITY_KEYS, RATE_LIMIT_KEYS, TCP_KEYS
+from steer.sources.steer_file import GEODATA_KEYS, NODE_KEYS, STEER_KEYS
 from steer.sources.zone_file import NAME_KEYS, TEST_KEYS, ZONE_KEYS
 from steer.sources.zone_policies import ARM_KEYS, AUTO_KEYS, EXPERIMENT_KEYS, POLICY_KEYS, UNIT_KEYS
 from steer.sources.zone_policies import POPS_KEYS as SUBSET_KEYS
@@ -63,7 +64,13 @@ def test_every_fault_says_where_what_and_what_instead() -> None:
 @pytest.mark.parametrize(
     ("file", "keys"),
     [
-        ("steer.yaml", {*STEER_KEYS, *NODE_KEYS, *GEODATA_KEYS, *TCP_KEYS}),
+        (
+            "steer.yaml",
+            {
+                *(*STEER_KEYS, *NODE_KEYS, *GEODATA_KEYS, *TCP_KEYS),
+                *(*COOKIES_KEYS, *RATE_LIMIT_KEYS, *IDENTITY_KEYS),
+            },
+        ),
         ("pops.yaml", {*POPS_KEYS, *ADDRESSES_KEYS, *POP_KEYS, *HEALTH_KEYS}),
         (
             ZONE,
