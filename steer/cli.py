@@ -21,6 +21,7 @@ from steer.control.client import ask_server, wait_for_server
 from steer.control.explain import explain, read_question
 from steer.control.explain_text import explanation_text
 from steer.control.inputs import read_inputs, read_overrides_in
+from steer.control.keys_arguments import add_keys_commands, run_keys_command
 from steer.control.last_good import api_of, deployment_at_hand
 from steer.control.offline import load_offline, poll_once
 from steer.control.server import Options, serve
@@ -105,6 +106,9 @@ def make_parser() -> argparse.ArgumentParser:
     command.add_argument("--service", metavar="NAME", help="only in this service (default: in every one)")
     _add_break_glass(command, "take the drain of POP back")
 
+    command = _add(commands, "keys", run_keys, "make, show and roll the DNSSEC keys of a zone")
+    add_keys_commands(command)
+
     command = _add(commands, "demo", run_demo_command, "a whole CDN on loopback, to play with")
     command.add_argument("order", nargs="*", metavar="ORDER", help="for a demo that runs already: `kill nrt`")
     command.add_argument(
@@ -188,6 +192,16 @@ def run_drain(given: argparse.Namespace) -> int:
         for sentence in drain_consequences(deployment, given.pop, given.service):
             print(sentence)
     return code
+
+
+def run_keys(given: argparse.Namespace) -> int:
+    """`steer keys`."""
+    said = run_keys_command(given, int(time.time()))
+    for line in said.lines:
+        print(line)
+    for line in said.complaints:
+        print(line, file=sys.stderr)
+    return OK if said.is_good else FAULTS
 
 
 def run_demo_command(given: argparse.Namespace) -> int:

@@ -198,7 +198,7 @@ def ds_seen(settings: DnssecSettings, tag: int, ds_ttl_s: int, delays: Delays, n
     return Roll((), tuple(change), tuple(says))
 
 
-def removable(settings: DnssecSettings, now_s: int) -> tuple[DnssecKey, ...]:
+def removable(settings: DnssecSettings, now_s: float) -> tuple[DnssecKey, ...]:
     """Keys whose time is over: neither published nor signing now, nor ever again."""
     return tuple(
         key

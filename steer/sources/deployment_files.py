@@ -39,7 +39,7 @@ def read_deployment(directory: Path, *, is_stored: bool = False) -> tuple[Deploy
     if steer.pops is not None:
         services = read_pops_file(steer.pops, steer.pops_at, reading)
     zones = [zone for path, at in steer.zones if (zone := read_zone_file(path, at, reading)) is not None]
-    data = [_read_master(zone, reading) for zone in zones]
+    data = [read_plain(zone, reading) for zone in zones]
     others = frozenset(reading.hashes)
     dnssec = [_read_dnssec(zone, plain, others, reading) for zone, plain in zip(zones, data, strict=True)]
     check_deployment(steer, services, zones, reading.faults)
@@ -63,7 +63,7 @@ def policy_hash(directory: Path, files: Mapping[Path, str]) -> str:
     return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _read_master(zone: ZoneFile, reading: Reading) -> ZoneData | None:
+def read_plain(zone: ZoneFile, reading: Reading) -> ZoneData | None:
     """The zone's plain data; None, with faults, where it cannot be read or its apex is not known."""
     if zone.primaries and zone.apex:
         return stand_in(zone.apex_labels)

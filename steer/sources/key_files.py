@@ -70,16 +70,20 @@ class _Private:
     times: KeyTimes
 
 
-def read_keys(directory: Path, apex: Labels, at: Location, reading: Reading) -> tuple[DnssecKey, ...]:
+def read_keys(
+    directory: Path, apex: Labels, at: Location, reading: Reading, *, may_be_none: bool = False
+) -> tuple[DnssecKey, ...]:
     """Every key pair of the zone `apex` in the directory, sorted by path; other zones' are passed over.
 
     `at`: where the directory is named. Faults go to `reading`, none of a file keeps the others from being
-    read. That there are no keys is a fault too."""
+    read. That there are no keys, or no directory, is a fault too unless there `may_be_none`."""
     zone = b".".join(apex).decode("ascii")
     make = f"`steer keys make {reading.directory} {zone}` makes keys"
     try:
         stems = _stems(directory, zone)
     except FileNotFoundError:
+        if may_be_none:
+            return ()
         reading.faults.add(at, f"no directory {quoted(str(directory), 300)}", make)
         return ()
     except OSError as error:
@@ -90,7 +94,7 @@ def read_keys(directory: Path, apex: Labels, at: Location, reading: Reading) -> 
         wrong = f"{len(stems)} keys of {zone} in {directory}, {LARGEST_KEY_COUNT} are taken at most"
         reading.faults.add(at, wrong, "remove those whose time is over: `steer keys delete-old`")
         return ()
-    if not stems:
+    if not stems and not may_be_none:
         reading.faults.add(at, f"no key of {zone} in {directory}", make)
     keys = [_read_pair(directory, stem, endings, apex, reading) for stem, endings in sorted(stems.items())]
     return tuple(key for key in keys if key is not None)
