@@ -12,6 +12,7 @@ mod notified;
 mod resolve;
 #[cfg(test)]
 mod tests;
+mod turn;
 
 pub use counters::{COUNTER_NAMES, Counter, Counters};
 pub use limit::{BadLimit, LimitSettings, Limiter, Verdict};
@@ -19,13 +20,11 @@ pub use measure::measure;
 pub use notified::Notified;
 
 use crate::snapshot::{Family, Known, View};
-use crate::wire::{
-    Asked, Compressor, Dropped, Labels, MAX_MESSAGE_BYTES, Message, Outcome, PLAIN_UDP_BYTES, Parsed,
-    bare_reply, kinds, parse,
-};
-use choose::{Chosen, Client, Placed};
-use compose::Composer;
-use resolve::{End, Resolved, resolve};
+use crate::wire::{Asked, COOKIE_REPLY_BYTES};
+use choose::{Client, Placed};
+use compose::Naming;
+use resolve::{Resolved, Wanted};
+use turn::{Begun, Turn};
 
 /// Most queries in a batch.
 pub const BATCH: usize = 64;
@@ -74,7 +73,7 @@ pub struct Answerer {
     keys: [(Family, u64); BATCH],
     rows: [u32; BATCH],
     pending: [u8; BATCH],
-    writer: Writer,
+    naming: Naming,
 }
 
 /// A query between the stages.
@@ -83,17 +82,14 @@ struct Slot {
     asked: Asked,
     known: Known,
     resolved: Resolved,
+    wanted: Wanted,
     steered: u32,
     client: Client,
     placed: Placed,
     plan: u32,
-}
-
-/// What reading and writing names needs.
-#[derive(Default)]
-struct Writer {
-    labels: Labels,
-    compressor: Compressor,
+    /// Of a reply to a query with a cookie; of no meaning in others.
+    cookie: [u8; COOKIE_REPLY_BYTES],
+    has_valid_cookie: bool,
 }
 
 impl Default for Answerer {
@@ -104,7 +100,7 @@ impl Default for Answerer {
             keys: [(Family::V4, 0); BATCH],
             rows: [0; BATCH],
             pending: [0; BATCH],
-            writer: Writer::default(),
+            naming: Naming::default(),
         }
     }
 }
@@ -120,26 +116,27 @@ impl Answerer {
         stride: usize,
         lengths: &mut [usize],
     ) {
-        let (view, counters) = (&context.view, context.counters);
         self.waiting.clear();
         let batch = requests.iter().zip(buffers.chunks_exact_mut(stride)).zip(lengths.iter_mut());
         for (index, (((request, buffer), length), slot)) in batch.zip(&mut self.slots).enumerate() {
-            match self.writer.begin(view, counters, request, buffer, slot) {
+            let mut turn = Turn { context, request, buffer, slot, naming: &mut self.naming };
+            match turn.begin() {
                 Begun::Replied(octets) => *length = octets,
                 Begun::Waits => self.waiting.push(index as u8),
             }
         }
-        self.place_all(view, counters, requests);
+        self.place_all(&context.view, context.counters, requests);
         let mut buffers = buffers.chunks_exact_mut(stride).enumerate();
         for &index in &self.waiting {
             let index = usize::from(index);
             let Some((_, buffer)) = buffers.find(|&(number, _)| number == index) else { break };
-            lengths[index] = self.writer.finish(view, counters, &requests[index], buffer, &self.slots[index]);
+            let (request, slot) = (&requests[index], &mut self.slots[index]);
+            lengths[index] = Turn { context, request, buffer, slot, naming: &mut self.naming }.finish();
         }
         let octets_in: usize = requests.iter().map(|request| request.packet.len()).sum();
         let octets_out: usize = lengths.iter().take(requests.len()).sum();
-        counters.add(Counter::BytesIn, octets_in as u64);
-        counters.add(Counter::BytesOut, octets_out as u64);
+        context.counters.add(Counter::BytesIn, octets_in as u64);
+        context.counters.add(Counter::BytesOut, octets_out as u64);
     }
 
     /// Looks the clients of all that wait up, and their plans.
@@ -162,114 +159,5 @@ impl Answerer {
             slot.plan = choose::plan_at(view, &slot.placed);
         }
         view.choices.touch(self.waiting.iter().map(|&index| self.slots[usize::from(index)].plan));
-    }
-}
-
-/// What became of a query in the first stage.
-enum Begun {
-    /// It was answered in so many octets, or in none.
-    Replied(usize),
-    /// Its client is to be looked up.
-    Waits,
-}
-
-impl Writer {
-    /// Answers whatever needs no look-up of a client; what does, waits in its slot.
-    fn begin(
-        &mut self,
-        view: &View<'_>,
-        counters: &Counters,
-        request: &Request<'_>,
-        buffer: &mut [u8],
-        slot: &mut Slot,
-    ) -> Begun {
-        counters.count(if request.is_tcp { Counter::QueriesTcp } else { Counter::QueriesUdp });
-        match parse(request.packet, &mut slot.asked, &mut self.labels, view.records.steers()) {
-            Parsed::Dropped(dropped) => {
-                counters.count(match dropped {
-                    Dropped::Short => Counter::DroppedShort,
-                    Dropped::Response => Counter::DroppedResponse,
-                });
-                return Begun::Replied(0);
-            }
-            Parsed::Bare(rcode) => {
-                counters.count_rcode(rcode);
-                return Begun::Replied(bare_reply(buffer, request.packet, rcode));
-            }
-            Parsed::Asked => {}
-        }
-        let asked = &slot.asked;
-        if asked.ecs.is_some() {
-            counters.count(Counter::EcsQueries);
-        }
-        if asked.ecs_malformed {
-            counters.count(Counter::EcsMalformed);
-        }
-        if let Some(rcode) = asked.verdict {
-            counters.count_rcode(rcode);
-            let outcome = Outcome { rcode, is_authoritative: false, is_truncated: false, scope_bits: 0 };
-            let mut message = Message::reply(buffer, request.packet, asked, MAX_MESSAGE_BYTES);
-            return Begun::Replied(message.finish(request.packet, asked, outcome, view.records.udp_bytes));
-        }
-        slot.known = view
-            .records
-            .known_whole(asked.name(request.packet), self.labels.count())
-            .unwrap_or_else(|| view.records.walk(self.labels.from_the_right(request.packet)));
-        resolve(view.records, slot.known, asked, &mut slot.resolved);
-        let End::Steered(steered, _) = slot.resolved.end else {
-            return Begun::Replied(self.reply(view, counters, request, buffer, slot, None));
-        };
-        if let Some(chosen) = choose::forced(view, steered, asked.kind == kinds::AAAA, counters) {
-            return Begun::Replied(self.reply(view, counters, request, buffer, slot, Some(&chosen)));
-        }
-        slot.steered = steered;
-        slot.client = Client::new(asked.ecs.as_ref(), request.source, counters);
-        Begun::Waits
-    }
-
-    /// Chooses and writes the answer of one that waited.
-    fn finish(
-        &mut self,
-        view: &View<'_>,
-        counters: &Counters,
-        request: &Request<'_>,
-        buffer: &mut [u8],
-        slot: &Slot,
-    ) -> usize {
-        let steered = view.records.steered(slot.steered);
-        let is_ipv6 = slot.asked.kind == kinds::AAAA;
-        let chosen = choose::choose(view, steered, slot.placed, slot.plan, is_ipv6, counters);
-        self.reply(view, counters, request, buffer, slot, Some(&chosen))
-    }
-
-    fn reply(
-        &mut self,
-        view: &View<'_>,
-        counters: &Counters,
-        request: &Request<'_>,
-        buffer: &mut [u8],
-        slot: &Slot,
-        chosen: Option<&Chosen<'_>>,
-    ) -> usize {
-        let (asked, udp_bytes) = (&slot.asked, view.records.udp_bytes);
-        let limit = limit_bytes(asked, request.is_tcp, udp_bytes);
-        let mut message = Message::reply(buffer, request.packet, asked, limit);
-        let (compressor, labels) = (&mut self.compressor, &mut self.labels);
-        let mut composer = Composer::new(view.records, compressor, labels, request.packet, slot.known);
-        let outcome = composer.compose(&mut message, asked, &slot.resolved, chosen, counters);
-        counters.count_rcode(outcome.rcode);
-        if outcome.is_truncated {
-            counters.count(Counter::AnswersTruncated);
-        }
-        message.finish(request.packet, asked, outcome, udp_bytes)
-    }
-}
-
-/// Most octets of a reply: RFC 1035 sections 4.2.1 and 4.2.2, RFC 6891 section 6.2.3.
-fn limit_bytes(asked: &Asked, is_tcp: bool, udp_bytes: u16) -> usize {
-    match asked.edns {
-        _ if is_tcp => MAX_MESSAGE_BYTES,
-        None => usize::from(PLAIN_UDP_BYTES),
-        Some(edns) => usize::from(edns.udp_bytes.max(PLAIN_UDP_BYTES).min(udp_bytes)),
     }
 }

@@ -23,7 +23,7 @@ mod whole_names;
 
 use std::sync::Arc;
 
-pub use choices::{Choices, set_of};
+pub use choices::{Choices, Sought};
 pub use denial::CanonicalKey;
 pub use keys::{Domain, Family, Unit};
 pub use map::{AlignedBytes, Map, MapView, Row, Storage};

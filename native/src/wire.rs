@@ -1,18 +1,22 @@
 //! What goes over the wire: reading queries, writing replies. Knows RFCs, not tables: names are numbers of a
 //! tree that the caller walks. Errors on hostile input are small values; nothing here allocates.
+mod chaos;
 mod cookie;
 mod ecs;
 mod message;
 mod names;
 mod query;
+mod reply_options;
 #[cfg(test)]
 mod tests;
 
+pub use chaos::ServerText;
 pub use cookie::{COOKIE_REPLY_BYTES, Cookie, Judged, SECRET_BYTES};
 pub use ecs::{ClientAddress, Ecs, TRANSLATED_BITS, read_source};
 pub use message::{Full, Message, Outcome, Section, bare_reply};
 pub use names::{Compressor, Labels, NameTree};
-pub use query::{Asked, Dropped, Edns, Parsed, parse};
+pub use query::{Asked, Dropped, Edns, Malformed, Parsed, Place, Reads, parse};
+pub use reply_options::{ExtendedError, ReplyOptions};
 
 /// Octets of a message's header.
 pub const HEADER_BYTES: usize = 12;
@@ -28,6 +32,8 @@ pub enum Rcode {
     NoError = 0,
     /// RFC 1035: the query could not be read.
     FormErr = 1,
+    /// RFC 1035: the server has no data.
+    ServFail = 2,
     /// RFC 1035: the name does not exist.
     NxDomain = 3,
     /// RFC 1035: an opcode other than QUERY.
@@ -47,13 +53,21 @@ pub mod kinds {
     /// RFC 1035.
     pub const CNAME: u16 = 5;
     /// RFC 1035.
+    pub const SOA: u16 = 6;
+    /// RFC 1035.
     pub const HINFO: u16 = 13;
+    /// RFC 1035.
+    pub const TXT: u16 = 16;
     /// RFC 3596.
     pub const AAAA: u16 = 28;
     /// RFC 6891.
     pub const OPT: u16 = 41;
     /// RFC 4034.
     pub const DS: u16 = 43;
+    /// RFC 4034.
+    pub const RRSIG: u16 = 46;
+    /// RFC 4034.
+    pub const NSEC: u16 = 47;
     /// RFC 1995.
     pub const IXFR: u16 = 251;
     /// RFC 5936.
@@ -62,6 +76,8 @@ pub mod kinds {
     pub const ANY: u16 = 255;
     /// The class of the Internet.
     pub const IN: u16 = 1;
+    /// The class of questions about the server itself.
+    pub const CH: u16 = 3;
 }
 
 /// Two octets in network order at `offset`, if they are inside.

@@ -1,8 +1,9 @@
 //! Choosing the addresses of a steered name (docs/snapshot_format.md, "Choosing"), in steps between which the
 //! look-ups of a whole batch are made.
 use super::counters::{Counter, Counters};
-use crate::snapshot::format::{NONE, Steered};
-use crate::snapshot::{Domain, Family, Row, Unit, View, set_of, winner};
+use super::resolve::Wanted;
+use crate::snapshot::format::{Choice, NONE, STEERED_A, STEERED_AAAA, Steered, SteeredRrset};
+use crate::snapshot::{Domain, Family, Row, Sought, Unit, View, winner};
 use crate::wire::{ClientAddress, Ecs, TRANSLATED_BITS, read_source};
 
 const RESOLVER_UNIT4_BITS: u8 = 24;
@@ -30,18 +31,66 @@ pub(super) struct Client {
 pub(super) struct Placed {
     client: Client,
     partition: u16,
+    arm: u32, // its counter, or NONE
     place: usize,
 }
 
 /// What is answered.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Chosen<'s> {
-    /// Octets of the addresses, of which there is at least one; nothing: NODATA.
-    pub(super) addresses: Option<&'s [u8]>,
+    /// What there is of it.
+    pub(super) given: Given<'s>,
     /// TTL of the records.
     pub(super) ttl_s: u32,
     /// SCOPE PREFIX-LENGTH.
     pub(super) scope_bits: u8,
+    /// How it came about.
+    pub(super) reason: Reason,
+}
+
+/// What a client is given.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Given<'s> {
+    /// NODATA.
+    Nothing,
+    /// Octets of addresses, of which there is at least one.
+    Addresses(&'s [u8]),
+    /// The index of a CNAME host.
+    Host(u32),
+    /// Templates, and the octets of the IPv4 and IPv6 addresses for their hints.
+    Hints(&'s SteeredRrset, [&'s [u8]; 2]),
+    /// The reason.
+    Explanation,
+}
+
+/// How a choice came about.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reason {
+    /// The client is the ECS prefix.
+    pub(super) by_ecs: bool,
+    /// The choice beats every rule.
+    pub(super) is_forced: bool,
+    /// The counter of the arm taken, or NONE.
+    pub(super) arm: u32,
+    /// Counter of the rule.
+    pub(super) rule: u32,
+    /// Counter of the target.
+    pub(super) target: u32,
+}
+
+/// One of the choices that an answer takes.
+#[derive(Clone, Copy)]
+struct Picked<'s> {
+    choice: &'s Choice,
+    winner: &'s Choice, // the choice itself, where it is not weighted
+    index: u32,         // of a set or a host, or NONE
+    client: Client,     // with the scope that it came to
+}
+
+impl Picked<'_> {
+    fn ttl_cap_s(&self) -> u32 {
+        self.choice.ttl_cap_s.min(self.winner.ttl_cap_s)
+    }
 }
 
 impl Client {
@@ -107,19 +156,19 @@ pub(super) fn place<'s>(
     }
     let selector = view.records.selector_of(steered);
     let arms = view.records.arms_of(selector);
-    let mut slot = selector.slot;
+    let (mut slot, mut taken) = (selector.slot, NONE);
     if !arms.is_empty() {
         let unit = client.unit(selector.unit4_bits, selector.unit6_bits);
         let hash = view.records.deployment_key.hash_unit(view.records.hash_prefix_of(selector), unit);
         let arm = &arms[arms.partition_point(|arm| arm.last < hash)];
         counters.count_labelled(arm.counter);
-        slot = arm.slot;
+        (slot, taken) = (arm.slot, arm.counter);
         client.raise_scope(unit.bits);
     }
     let partition = view.map.partition(slot, source, client.by_ecs);
     client.raise_scope(row.depths[usize::from(partition)]);
     let place = if row.is_special { FALLBACK } else { view.map.plan_place(row.class, partition) };
-    Placed { client, partition, place }
+    Placed { client, partition, arm: taken, place }
 }
 
 /// The plan at a place.
@@ -130,62 +179,143 @@ pub(super) fn plan_at(view: &View<'_>, placed: &Placed) -> u32 {
     }
 }
 
-/// Step 4: from the plan to addresses.
+/// Steps 4 and 5: from the plan to what is answered.
 pub(super) fn choose<'s>(
     view: &View<'s>,
-    steered: &Steered,
-    mut placed: Placed,
+    wanted: Wanted,
+    kind: u16,
+    id: u32,
+    placed: &Placed,
     plan: u32,
-    is_ipv6: bool,
     counters: &Counters,
 ) -> Chosen<'s> {
+    let steered = view.records.steered(id);
     let choice = view.choices.choice(plan);
-    let (mut set, mut ttl_s) = (set_of(choice, is_ipv6), steered.ttl_s.min(choice.ttl_cap_s));
-    let mut target_counter = choice.target_counter;
-    if choice.alternative_count > 0 {
-        let unit = placed.client.unit(choice.unit4_bits, choice.unit6_bits);
-        placed.client.raise_scope(unit.bits);
-        let candidates = view.choices.alternatives_with(choice, is_ipv6);
-        if let Some(alternative) = winner(&view.records.deployment_key, unit, candidates) {
-            let winner = view.choices.choice(alternative.choice);
-            (set, ttl_s) = (set_of(winner, is_ipv6), ttl_s.min(winner.ttl_cap_s));
-            target_counter = winner.target_counter;
-        }
-    }
-    for counter in [choice.rule_counter, target_counter, steered.counter] {
-        counters.count_labelled(counter);
-    }
-    chosen(view, set, is_ipv6, ttl_s, placed.client.scope_bits, counters)
+    let first = first_sought(wanted, steered);
+    let picked = pick(view, choice, placed.client, first);
+    count(&picked, steered, counters);
+    let reason = Reason {
+        by_ecs: placed.client.by_ecs,
+        is_forced: false,
+        arm: placed.arm,
+        rule: choice.rule_counter,
+        target: picked.winner.target_counter,
+    };
+    let second = |sought| pick(view, choice, placed.client, sought);
+    give(view, wanted, kind, steered, picked, second, reason)
 }
 
 /// Step 1: what beats every rule, if anything does.
-pub(super) fn forced<'s>(view: &View<'s>, id: u32, is_ipv6: bool, counters: &Counters) -> Option<Chosen<'s>> {
+pub(super) fn forced<'s>(
+    view: &View<'s>,
+    wanted: Wanted,
+    kind: u16,
+    id: u32,
+    counters: &Counters,
+) -> Option<Chosen<'s>> {
     let choice = view.choices.forced(id)?;
     let steered = view.records.steered(id);
-    for counter in [choice.rule_counter, choice.target_counter, steered.counter] {
-        counters.count_labelled(counter);
-    }
-    let chosen =
-        chosen(view, set_of(choice, is_ipv6), is_ipv6, steered.ttl_s.min(choice.ttl_cap_s), 0, counters);
-    if chosen.addresses.is_some() {
+    let pick = |sought: Sought| Picked {
+        choice,
+        winner: choice,
+        index: sought.of(choice),
+        client: Client::default(),
+    };
+    let picked = pick(first_sought(wanted, steered));
+    count(&picked, steered, counters);
+    if picked.index != NONE {
         counters.count(Counter::AnswersForced);
     }
-    Some(chosen)
+    let (rule, target) = (choice.rule_counter, choice.target_counter);
+    let reason = Reason { by_ecs: false, is_forced: true, arm: NONE, rule, target };
+    Some(give(view, wanted, kind, steered, picked, pick, reason))
 }
 
-fn chosen<'s>(
-    view: &View<'s>,
-    set: u32,
-    is_ipv6: bool,
-    ttl_s: u32,
-    scope_bits: u8,
-    counters: &Counters,
-) -> Chosen<'s> {
-    let addresses = if set == NONE { None } else { view.choices.addresses(set, is_ipv6) };
-    if addresses.is_some() {
+/// What is chosen first, and counted.
+fn first_sought(wanted: Wanted, steered: &Steered) -> Sought {
+    match wanted {
+        Wanted::A => Sought::Ipv4,
+        Wanted::Aaaa => Sought::Ipv6,
+        Wanted::Cname => Sought::Host,
+        Wanted::Service | Wanted::Explanation => match steered.flags {
+            flags if flags & STEERED_A != 0 => Sought::Ipv4,
+            flags if flags & STEERED_AAAA != 0 => Sought::Ipv6,
+            _ => Sought::Host,
+        },
+    }
+}
+
+/// What a client gets of a choice, by weight where there are several.
+fn pick<'s>(view: &View<'s>, choice: &'s Choice, mut client: Client, sought: Sought) -> Picked<'s> {
+    let mut taken = choice;
+    if choice.alternative_count > 0 {
+        let unit = client.unit(choice.unit4_bits, choice.unit6_bits);
+        client.raise_scope(unit.bits);
+        let candidates = view.choices.alternatives_with(choice, sought);
+        if let Some(alternative) = winner(&view.records.deployment_key, unit, candidates) {
+            taken = view.choices.choice(alternative.choice);
+        }
+    }
+    Picked { choice, winner: taken, index: sought.of(taken), client }
+}
+
+fn count(picked: &Picked<'_>, steered: &Steered, counters: &Counters) {
+    for counter in [picked.choice.rule_counter, picked.winner.target_counter, steered.counter] {
+        counters.count_labelled(counter);
+    }
+    if picked.index != NONE {
         counters.count(Counter::AnswersSteered);
-        Chosen { addresses, ttl_s, scope_bits }
-    } else {
-        Chosen { addresses, ttl_s, scope_bits: 0 } // ECS-13
+    }
+}
+
+/// From what was picked to what is answered. `pick`: for what is chosen beside it.
+fn give<'s>(
+    view: &View<'s>,
+    wanted: Wanted,
+    kind: u16,
+    steered: &Steered,
+    picked: Picked<'s>,
+    pick: impl Fn(Sought) -> Picked<'s>,
+    reason: Reason,
+) -> Chosen<'s> {
+    let ttl_s = steered.ttl_s.min(picked.ttl_cap_s());
+    let addresses =
+        |is_ipv6| view.choices.addresses(picked.index, is_ipv6).map_or(Given::Nothing, Given::Addresses);
+    let given = match wanted {
+        Wanted::A => addresses(false),
+        Wanted::Aaaa => addresses(true),
+        Wanted::Service => return give_hints(view, kind, steered, picked, pick, reason),
+        _ if picked.index == NONE => Given::Nothing,
+        Wanted::Cname => Given::Host(picked.index),
+        Wanted::Explanation => Given::Explanation,
+    };
+    // ECS-13: what there is never depends on the client.
+    let scope_bits = if matches!(given, Given::Nothing) { 0 } else { picked.client.scope_bits };
+    Chosen { given, ttl_s, scope_bits, reason }
+}
+
+/// Step 5: the hints of SVCB and HTTPS agree with what A and AAAA are told (DNS-12). `first`: for A, or for
+/// AAAA where there is no A.
+fn give_hints<'s>(
+    view: &View<'s>,
+    kind: u16,
+    steered: &Steered,
+    first: Picked<'s>,
+    pick: impl Fn(Sought) -> Picked<'s>,
+    reason: Reason,
+) -> Chosen<'s> {
+    let has = |flag| steered.flags & flag != 0;
+    let second = if has(STEERED_A) && has(STEERED_AAAA) { pick(Sought::Ipv6) } else { first };
+    let ipv4 = view.choices.addresses(first.index, false).filter(|_| has(STEERED_A));
+    let ipv6 = view.choices.addresses(second.index, true).filter(|_| has(STEERED_AAAA));
+    let cap_s = first.ttl_cap_s().min(second.ttl_cap_s());
+    match view.records.steered_rrset(steered, kind) {
+        Some(rrset) => Chosen {
+            given: Given::Hints(rrset, [ipv4, ipv6].map(Option::unwrap_or_default)),
+            ttl_s: rrset.ttl_s.min(cap_s),
+            scope_bits: first.client.scope_bits,
+            reason,
+        },
+        None => Chosen { given: Given::Nothing, ttl_s: cap_s, scope_bits: 0, reason },
     }
 }

@@ -1,12 +1,15 @@
-//! Step 14 of docs/snapshot_format.md: writes the sections of a reply.
-use super::choose::Chosen;
+//! Steps 12 to 14 of docs/snapshot_format.md: writes the sections of a reply.
+mod denial;
+mod explain;
+mod rrsets;
+mod steered;
+
+use super::Now;
+use super::choose::{Chosen, Given};
 use super::counters::{Counter, Counters};
 use super::resolve::{End, Owner, Resolved, target};
-use crate::snapshot::format::{NONE, Rrset};
-use crate::snapshot::{Known, Records};
-use crate::wire::{
-    Asked, Compressor, Full, HEADER_BYTES, Labels, Message, NameTree, Outcome, Rcode, Section, kinds,
-};
+use crate::snapshot::{Known, Records, Signatures, View};
+use crate::wire::{Asked, Compressor, Full, Labels, Message, NameTree, Outcome, Rcode, Section, kinds};
 
 const ANY_TTL_S: u32 = 3600;
 const ANY_RDATA: &[u8] = b"\x07RFC8482\x00"; // RFC 8482 section 4.2
@@ -21,191 +24,157 @@ impl NameTree for Records {
     }
 }
 
-/// Writes names; learns the question's only when a name is to be written at all.
+/// What names are written with; reused from query to query.
+#[derive(Debug, Default)]
+pub(super) struct Naming {
+    /// The question's labels.
+    pub(super) labels: Labels,
+    compressor: Compressor,
+}
+
+/// A query, and what was found for it.
+#[derive(Clone, Copy)]
+pub(super) struct Task<'a> {
+    /// The snapshot.
+    pub(super) view: &'a View<'a>,
+    /// The message.
+    pub(super) query: &'a [u8],
+    /// Its source address; IPv4 as ::ffff:a.b.c.d.
+    pub(super) source: u128,
+    /// What is asked.
+    pub(super) asked: &'a Asked,
+    /// How far the question's name is known.
+    pub(super) known: Known,
+    /// What answers.
+    pub(super) resolved: &'a Resolved,
+    /// What was chosen, where the name is steered.
+    pub(super) chosen: Option<&'a Chosen<'a>>,
+}
+
+/// Writes one reply; learns the question's names only when a name is to be written at all.
 pub(super) struct Composer<'a> {
+    task: Task<'a>,
     records: &'a Records,
-    compressor: &'a mut Compressor,
-    labels: &'a mut Labels,
-    query: &'a [u8],
-    known: Known,
+    end: End,
+    signing: Option<Signing<'a>>,
+    naming: &'a mut Naming,
     has_started: bool,
+    has_signatures: bool,
+}
+
+/// What is added to answers with DO.
+#[derive(Clone, Copy)]
+struct Signing<'a> {
+    signatures: &'a Signatures,
+    now_s: u32,
 }
 
 impl<'a> Composer<'a> {
-    /// Writes for one query. `known`: how far the question's name is known; `labels` need not be its own.
-    pub(super) fn new(
-        records: &'a Records,
-        compressor: &'a mut Compressor,
-        labels: &'a mut Labels,
-        query: &'a [u8],
-        known: Known,
-    ) -> Self {
-        Self { records, compressor, labels, query, known, has_started: false }
-    }
-
-    /// Writes all sections; says what header and OPT are to be.
-    pub(super) fn compose(
-        &mut self,
-        message: &mut Message<'_>,
-        asked: &Asked,
-        resolved: &Resolved,
-        chosen: Option<&Chosen<'_>>,
-        counters: &Counters,
-    ) -> Outcome {
-        let end = match (resolved.end, chosen) {
-            (End::Steered(_, zone), Some(Chosen { addresses: None, .. }) | None) => End::NoData(zone),
+    /// Writes for one query. `naming.labels` need not be its own.
+    pub(super) fn new(task: Task<'a>, now: Now, naming: &'a mut Naming) -> Self {
+        let end = match (task.resolved.end, task.chosen) {
+            (End::Steered(.., node), Some(Chosen { given: Given::Nothing, .. }) | None) => End::NoData(node),
             (end, _) => end,
         };
-        match end {
+        let wanted = task.view.signatures.filter(|_| task.asked.is_dnssec_ok());
+        let signing = wanted.map(|signatures| Signing { signatures, now_s: now.unix_s });
+        let records = task.view.records;
+        Self { task, records, end, signing, naming, has_started: false, has_signatures: false }
+    }
+
+    /// Writes all sections; says what the header is to be.
+    pub(super) fn compose(&mut self, message: &mut Message<'_>, counters: &Counters) -> Outcome {
+        match self.end {
             End::NoData(_) => counters.count(Counter::AnswersNodata),
             End::Referral(_) => counters.count(Counter::AnswersReferral),
             _ => {}
         }
-        let is_truncated = self.sections(message, asked, resolved, end, chosen).is_err();
+        let is_truncated = self.sections(message).is_err();
         if is_truncated {
             message.empty();
+        } else if self.has_signatures {
+            counters.count(Counter::AnswersSigned);
         }
         Outcome {
-            rcode: match end {
+            rcode: match self.end {
                 End::Refused => Rcode::Refused,
+                End::NotReady => Rcode::ServFail,
                 End::NxDomain(_) => Rcode::NxDomain, // of the last name, RFC 6604
                 _ => Rcode::NoError,
             },
-            is_authoritative: resolved.is_authoritative(),
+            is_authoritative: self.task.resolved.is_authoritative(),
             is_truncated,
-            scope_bits: chosen.map_or(0, |chosen| chosen.scope_bits),
         }
     }
 
     /// Answer, authority, additional; Full where what must be there does not fit.
-    fn sections(
-        &mut self,
-        message: &mut Message<'_>,
-        asked: &Asked,
-        resolved: &Resolved,
-        end: End,
-        chosen: Option<&Chosen<'_>>,
-    ) -> Result<(), Full> {
-        let records = self.records;
+    fn sections(&mut self, message: &mut Message<'_>) -> Result<(), Full> {
+        let (records, resolved) = (self.records, self.task.resolved);
         let mut owner = Owner::Question;
         for &id in resolved.chain() {
             let rrset = records.rrset(id);
-            self.rrset(message, Section::Answer, owner, rrset, rrset.ttl_s)?;
+            self.rrset(message, Section::Answer, owner, id, rrset.ttl_s)?;
             owner = Owner::Name(target(records, rrset));
         }
-        match end {
-            End::Refused | End::Chain => Ok(()),
+        match self.end {
+            End::Refused | End::NotReady => return Ok(()),
+            End::Steered(_, steered, _) => self.steered(message, steered)?,
+            End::Rrset(id) | End::Sample(id) => {
+                self.rrset(message, Section::Answer, resolved.owner, id, records.rrset(id).ttl_s)?;
+            }
+            End::Signatures(id) => self.signatures_alone(message, id)?,
             End::Any => {
-                message.put_question_pointer()?;
+                self.owner(message, resolved.owner)?;
                 message.put_type_and_ttl(kinds::HINFO, ANY_TTL_S)?;
                 message.put_rdata(|message| message.put(ANY_RDATA))?;
                 message.count(Section::Answer, 1);
-                Ok(())
             }
-            End::Steered(..) => {
-                chosen.map_or(Ok(()), |chosen| self.addresses(message, asked, resolved.owner, chosen))
-            }
-            End::Rrset(id) => {
-                let rrset = records.rrset(id);
-                self.rrset(message, Section::Answer, resolved.owner, rrset, rrset.ttl_s)?;
-                self.additional_that_fits(message, records.additional_of(rrset).iter().copied());
-                Ok(())
-            }
-            End::NoData(zone) | End::NxDomain(zone) => {
-                let zone = records.zone(zone);
-                let soa = records.rrset(zone.soa);
+            End::NoData(node) | End::NxDomain(node) => {
+                let zone = records.zone(records.node(node).zone);
+                let owner = Owner::Name(records.rrset(zone.soa).name);
                 // RFC 2308 section 3
-                self.rrset(message, Section::Authority, Owner::Name(soa.name), soa, zone.negative_ttl_s)
+                self.rrset(message, Section::Authority, owner, zone.soa, zone.negative_ttl_s)?;
             }
-            End::Referral(id) => {
-                let rrset = records.rrset(id);
-                self.rrset(message, Section::Authority, Owner::Name(rrset.name), rrset, rrset.ttl_s)?;
-                // RFC 9471 section 3: glue in the domain that is delegated sets TC where it does not fit.
-                let is_in_domain = |&id: &u32| records.is_at_or_below(records.rrset(id).name, rrset.name);
-                let ids = records.additional_of(rrset).iter().copied();
-                ids.clone().filter(is_in_domain).try_for_each(|id| self.additional(message, id))?;
-                self.additional_that_fits(message, ids.filter(|id| !is_in_domain(id)));
+            End::Referral(node) => self.delegation(message, node)?,
+            End::Chain => {}
+        }
+        if self.signing.is_some() {
+            self.proofs(message)?;
+        }
+        match self.end {
+            End::Rrset(id) => {
+                let ids = records.additional_of(records.rrset(id));
+                self.additional_that_fits(message, ids.iter().copied());
                 Ok(())
             }
+            End::Referral(node) => self.glue(message, node),
+            _ => Ok(()),
         }
     }
 
-    fn additional_that_fits(&mut self, message: &mut Message<'_>, ids: impl Iterator<Item = u32>) {
-        for id in ids {
-            let mark = message.mark();
-            if self.additional(message, id).is_err() {
-                message.go_back(mark);
-                return;
-            }
+    /// The NS rrset of a delegation, and its DS rrset.
+    fn delegation(&mut self, message: &mut Message<'_>, node: u32) -> Result<(), Full> {
+        let node = self.records.node(node);
+        if let Some((id, _)) = self.records.rrset_at(node, kinds::NS) {
+            self.own_rrset(message, Section::Authority, id)?;
+        }
+        match self.delegation_signer(node) {
+            Some(id) => self.own_rrset(message, Section::Authority, id),
+            None => Ok(()),
         }
     }
 
-    fn additional(&mut self, message: &mut Message<'_>, id: u32) -> Result<(), Full> {
-        let rrset = self.records.rrset(id);
-        self.rrset(message, Section::Additional, Owner::Name(rrset.name), rrset, rrset.ttl_s)
-    }
-
-    fn addresses(
-        &mut self,
-        message: &mut Message<'_>,
-        asked: &Asked,
-        owner: Owner,
-        chosen: &Chosen<'_>,
-    ) -> Result<(), Full> {
-        let addresses = chosen.addresses.unwrap_or_default();
-        let size = if asked.kind == kinds::AAAA { 16 } else { 4 };
-        if owner == Owner::Question {
-            return message.put_addresses(asked.kind, chosen.ttl_s, addresses, size);
-        }
-        for address in addresses.chunks_exact(size) {
-            self.owner(message, owner)?;
-            message.put_type_and_ttl(asked.kind, chosen.ttl_s)?;
-            message.put_rdata(|message| message.put(address))?;
-            message.count(Section::Answer, 1);
-        }
-        Ok(())
-    }
-
-    fn rrset(
-        &mut self,
-        message: &mut Message<'_>,
-        section: Section,
-        owner: Owner,
-        rrset: &Rrset,
-        ttl_s: u32,
-    ) -> Result<(), Full> {
+    /// The addresses that go with a delegation: those in the domain that is delegated set TC where they do not
+    /// fit (RFC 9471 section 3).
+    fn glue(&mut self, message: &mut Message<'_>, node: u32) -> Result<(), Full> {
         let records = self.records;
-        for record in records.records_of(rrset) {
-            self.owner(message, owner)?;
-            message.put_type_and_ttl(rrset.kind, ttl_s)?;
-            let (prefix, suffix) = records.affixes(record);
-            message.put_rdata(|message| {
-                message.put(prefix)?;
-                for name in [record.name_1, record.name_2] {
-                    if name != NONE {
-                        self.name(message, name)?;
-                    }
-                }
-                message.put(suffix)
-            })?;
-            message.count(section, 1);
-        }
+        let Some((_, rrset)) = records.rrset_at(records.node(node), kinds::NS) else { return Ok(()) };
+        let is_in_domain = |&id: &u32| records.is_at_or_below(records.rrset(id).name, rrset.name);
+        let ids = records.additional_of(rrset).iter().copied();
+        ids.clone()
+            .filter(is_in_domain)
+            .try_for_each(|id| self.own_rrset(message, Section::Additional, id))?;
+        self.additional_that_fits(message, ids.filter(|id| !is_in_domain(id)));
         Ok(())
-    }
-
-    fn owner(&mut self, message: &mut Message<'_>, owner: Owner) -> Result<(), Full> {
-        match owner {
-            Owner::Question => message.put_question_pointer(),
-            Owner::Name(name) => self.name(message, name),
-        }
-    }
-
-    fn name(&mut self, message: &mut Message<'_>, name: u32) -> Result<(), Full> {
-        if !self.has_started {
-            self.has_started = true;
-            self.labels.read(self.query, HEADER_BYTES);
-            self.compressor.start(self.records, self.labels, self.known.name, self.known.labels);
-        }
-        self.compressor.write(message, self.records, name)
     }
 }

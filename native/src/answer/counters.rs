@@ -75,6 +75,7 @@ impl Counters {
         self.count(match rcode {
             Rcode::NoError => Counter::AnswersNoError,
             Rcode::FormErr => Counter::AnswersFormErr,
+            Rcode::ServFail => Counter::AnswersServFail,
             Rcode::NxDomain => Counter::AnswersNxDomain,
             Rcode::NotImp => Counter::AnswersNotImp,
             Rcode::Refused => Counter::AnswersRefused,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::snapshot::builder::small_world;
 use crate::snapshot::format::NONE;
+use crate::wire::{Labels, MAX_MESSAGE_BYTES, Parsed, Reads, kinds, parse};
 
 const RESOLVER: u128 = 0xffff_c000_0207; // ::ffff:192.0.2.7
 
@@ -62,7 +63,8 @@ fn summary(packet: &[u8]) -> (u8, u16, u32, u32) {
     let (replies, _) = ask(&[udp(packet)]);
     let reply = &replies[0];
     let mut asked = Asked::default();
-    assert_eq!(parse(packet, &mut asked, &mut Labels::default(), true), Parsed::Asked);
+    let reads = Reads { ecs: true, cookies: true };
+    assert_eq!(parse(packet, &mut asked, &mut Labels::default(), reads), Parsed::Asked);
     let count = u16::from_be_bytes([reply[6], reply[7]]);
     let size = if asked.kind == kinds::AAAA { 16 } else { 4 };
     let first = usize::from(asked.question_end) + 12 + size - 1;

@@ -11,6 +11,17 @@ use super::part::{BadPart, Part, prove, prove_slice};
 const ADDRESS_BYTES: [usize; 2] = [4, 16];
 const MAX_ADDRESSES: u32 = 64;
 
+/// What is looked for in a choice.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Sought {
+    /// A set of IPv4 addresses.
+    Ipv4,
+    /// A set of IPv6 addresses.
+    Ipv6,
+    /// The host that a CNAME leads to.
+    Host,
+}
+
 /// The proved part `choices`.
 #[derive(Debug)]
 pub struct Choices {
@@ -101,17 +112,17 @@ impl Choices {
         self.addresses.get(start..start + set.count as usize * ADDRESS_BYTES[usize::from(is_ipv6)])
     }
 
-    /// A weighted choice's alternatives that have addresses of this type, each with what is hashed before the
+    /// A weighted choice's alternatives that have something of this kind, each with what is hashed before the
     /// unit.
     pub fn alternatives_with(
         &self,
         choice: &Choice,
-        is_ipv6: bool,
+        sought: Sought,
     ) -> impl Iterator<Item = (&Alternative, &[u8])> {
         let start = choice.alternative_offset as usize;
         self.alternatives[start..start + usize::from(choice.alternative_count)]
             .iter()
-            .filter(move |alternative| set_of(self.choice(alternative.choice), is_ipv6) != NONE)
+            .filter(move |alternative| sought.of(self.choice(alternative.choice)) != NONE)
             .map(|alternative| {
                 let start = alternative.hash_offset as usize;
                 (alternative, &self.bytes[start..start + alternative.hash_bytes as usize])
@@ -161,7 +172,13 @@ impl Choices {
     }
 }
 
-/// The set of a choice for A or for AAAA.
-pub fn set_of(choice: &Choice, is_ipv6: bool) -> u32 {
-    if is_ipv6 { choice.set_aaaa } else { choice.set_a }
+impl Sought {
+    /// What a choice has of this kind: a set's index or a host's, or NONE.
+    pub fn of(self, choice: &Choice) -> u32 {
+        match self {
+            Self::Ipv4 => choice.set_a,
+            Self::Ipv6 => choice.set_aaaa,
+            Self::Host => choice.cname,
+        }
+    }
 }

@@ -41,6 +41,8 @@ struct Spans {
 /// A map's tables, typed: made once for a batch of queries.
 #[derive(Clone, Copy)]
 pub struct MapView<'m> {
+    /// 16 bytes that name the part's inputs.
+    pub identity: &'m [u8; 16],
     pub(super) shape: &'m MapShape,
     pub(super) direct: [&'m [u32]; 2],
     pub(super) nodes: &'m [TrieNode],
@@ -114,6 +116,7 @@ impl Map {
     pub fn view(&self) -> MapView<'_> {
         let (bytes, spans): (&[u8], _) = (&self.storage, &self.spans);
         MapView {
+            identity: &self.identity,
             shape: &self.shape,
             direct: [typed(bytes, &spans.direct[0]), typed(bytes, &spans.direct[1])],
             nodes: typed(bytes, &spans.nodes),

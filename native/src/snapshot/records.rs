@@ -1,6 +1,7 @@
 //! The records of a snapshot: a tree of names, the nodes at them, their rrsets; found by hashing label by
 //! label. Knows tables, not messages: a label is a length octet and octets, of either case when it is looked
 //! for.
+use super::denial::Denial;
 use super::format::{
     Arm, Label, NODE_APEX, NODE_CUT, NONE, Name, Node, NotifySource, PartKind, Record, Rrset, Section,
     Selector, Settings, Steered, SteeredRrset, Template, ZONE_SIGNED, Zone,
@@ -36,6 +37,7 @@ pub struct Records {
     pub(super) records: Vec<Record>,
     pub(super) additional: Vec<u32>,
     pub(super) zones: Vec<Zone>,
+    pub(super) denials: Vec<Denial>,
     pub(super) nsec_chain: Vec<u32>,
     pub(super) steered: Vec<Steered>,
     pub(super) steered_rrsets: Vec<SteeredRrset>,
@@ -58,18 +60,18 @@ pub struct Known {
     pub whole: bool,
 }
 
-/// What stands where in the zone that holds a name.
+/// What stands where in the zone that holds a name; nodes by their ids.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Found<'r> {
+pub enum Found {
     /// No zone served holds the name.
     NoZone,
     /// A delegation at or above the name; the node has an NS rrset.
-    Cut(&'r Node),
+    Cut(u32),
     /// The name's own node.
-    Exact(&'r Node),
+    Exact(u32),
     /// The node of the wildcard that stands for the name.
-    Wildcard(&'r Node),
-    /// The name does not exist in this zone.
+    Wildcard(u32),
+    /// The name does not exist; the closest node that does.
     Nothing(u32),
 }
 
@@ -97,6 +99,7 @@ impl Records {
             records: part.items(Section::Records)?,
             additional: part.items(Section::Additional)?,
             zones: part.items(Section::Zones)?,
+            denials: Vec::new(),
             nsec_chain: part.items(Section::NsecChain)?,
             steered: part.items(Section::Steered)?,
             steered_rrsets: part.items(Section::SteeredRrsets)?,
@@ -111,6 +114,7 @@ impl Records {
         settings_proof::prove(&records)?;
         records_proof::prove(&records)?;
         records.slots_used = steered_proof::prove(&records)?;
+        records.denials = records.zones.iter().map(|zone| Denial::new(&records, zone)).collect();
         records.whole_names = WholeNames::new(&records);
         Ok(records)
     }
@@ -148,35 +152,51 @@ impl Records {
 
     /// What answers for a name. `asks_parent`: the type is DS, so that a cut or an apex is asked for the side
     /// above it (RFC 4035 section 3.1.4.1).
-    pub fn find(&self, known: Known, asks_parent: bool) -> Found<'_> {
+    pub fn find(&self, known: Known, asks_parent: bool) -> Found {
         let Some((apex, apex_node)) = self.apex_above(known.name) else {
             return Found::NoZone;
         };
         let at_apex = known.whole && apex == known.name;
-        if at_apex && asks_parent {
-            if let Some(cut) = self.node(self.names[apex as usize].cut_node) {
-                return Found::Exact(cut);
-            }
+        let cut = self.names[apex as usize].cut_node;
+        if at_apex && asks_parent && cut != NONE {
+            return Found::Exact(cut);
         }
-        let zone = apex_node.zone;
+        let zone = self.node(apex_node).zone;
         let (mut closest, mut cut) = (None, None);
         let mut name = known.name;
         while name != apex {
-            if let Some(node) = self.node_in(name, zone) {
-                closest = closest.or(Some((name, node)));
+            let id = self.names[name as usize].node;
+            if let Some(node) = self.nodes.get(id as usize).filter(|node| node.zone == zone) {
+                closest = closest.or(Some((name, id)));
                 if node.flags & NODE_CUT != 0 && !(asks_parent && known.whole && name == known.name) {
-                    cut = Some(node); // the last one met is the first from the apex down
+                    cut = Some(id); // the last one met is the first from the apex down
                 }
             }
             name = self.names[name as usize].parent;
         }
-        let (closest_name, closest_node) = closest.unwrap_or((apex, apex_node));
-        match (cut, self.node(closest_node.wildcard)) {
+        let (closest_name, closest) = closest.unwrap_or((apex, apex_node));
+        match (cut, self.node(closest).wildcard) {
             (Some(cut), _) => Found::Cut(cut),
-            (None, _) if known.whole && closest_name == known.name => Found::Exact(closest_node),
-            (None, Some(wildcard)) => Found::Wildcard(wildcard),
-            (None, None) => Found::Nothing(zone),
+            (None, _) if known.whole && closest_name == known.name => Found::Exact(closest),
+            (None, NONE) => Found::Nothing(closest),
+            (None, wildcard) => Found::Wildcard(wildcard),
         }
+    }
+
+    /// The node at a name, if the name is a zone's apex.
+    pub fn apex_at(&self, known: Known) -> Option<&Node> {
+        let node = self.nodes.get(self.names[known.name as usize].node as usize)?;
+        (known.whole && node.flags & NODE_APEX != 0).then_some(node)
+    }
+
+    /// The zone that holds a name.
+    pub fn zone_above(&self, name: u32) -> Option<u32> {
+        self.apex_above(name).map(|(_, node)| self.node(node).zone)
+    }
+
+    /// A node by its id.
+    pub fn node(&self, id: u32) -> &Node {
+        &self.nodes[id as usize]
     }
 
     /// The name itself, known whole.
@@ -212,6 +232,11 @@ impl Records {
     /// An rrset by its id.
     pub fn rrset(&self, id: u32) -> &Rrset {
         &self.rrsets[id as usize]
+    }
+
+    /// The first rrset of a node, by type.
+    pub fn first_rrset(&self, node: &Node) -> Option<u32> {
+        slice(&self.node_rrsets, node.rrset_offset, node.rrset_count).first().copied()
     }
 
     /// The records of an rrset, at least one.
@@ -268,23 +293,16 @@ impl Records {
         }
     }
 
-    fn apex_above(&self, name: u32) -> Option<(u32, &Node)> {
-        let mut name = name;
+    /// The closest apex at or above a name, and its node.
+    fn apex_above(&self, mut name: u32) -> Option<(u32, u32)> {
         loop {
-            match self.node(self.names[name as usize].node) {
-                Some(node) if node.flags & NODE_APEX != 0 => return Some((name, node)),
+            let id = self.names[name as usize].node;
+            match self.nodes.get(id as usize) {
+                Some(node) if node.flags & NODE_APEX != 0 => return Some((name, id)),
                 _ if name == ROOT => return None,
                 _ => name = self.names[name as usize].parent,
             }
         }
-    }
-
-    fn node_in(&self, name: u32, zone: u32) -> Option<&Node> {
-        self.node(self.names[name as usize].node).filter(|node| node.zone == zone)
-    }
-
-    fn node(&self, id: u32) -> Option<&Node> {
-        self.nodes.get(id as usize) // NONE is beyond the end
     }
 }
 

@@ -44,8 +44,8 @@ impl Signatures {
         slice(&self.signatures, span.offset, span.count)
     }
 
-    /// Signatures of what a steered name answers: `key` says which addresses, or which host.
-    pub fn of_set(&self, steered: u32, kind: u16, key: &[u8]) -> &[Signature] {
+    /// Signatures of what a steered name answers: `key`, in pieces, says which addresses, or which host.
+    pub fn of_set(&self, steered: u32, kind: u16, key: [&[u8]; 3]) -> &[Signature] {
         match self.find(steered, kind, key) {
             NONE => &[],
             index => {
@@ -60,7 +60,7 @@ impl Signatures {
         slice(&self.bytes, signature.offset, signature.bytes)
     }
 
-    fn find(&self, steered: u32, kind: u16, key: &[u8]) -> u32 {
+    fn find(&self, steered: u32, kind: u16, key: [&[u8]; 3]) -> u32 {
         let mask = self.hash.len() - 1;
         let mut slot = home_slot(steered, kind, key) as usize & mask;
         loop {
@@ -69,7 +69,7 @@ impl Signatures {
                 return NONE;
             }
             let set = &self.sets[index as usize];
-            if set.steered == steered && set.kind == kind && self.key(set) == key {
+            if set.steered == steered && set.kind == kind && is_made_of(self.key(set), key) {
                 return index;
             }
             slot = (slot + 1) & mask; // ends: the proof left empty slots
@@ -109,18 +109,27 @@ impl Signatures {
         let lost = self.hash.iter().find(|&&slot| slot != NONE && slot as usize >= self.sets.len());
         prove!(lost.is_none(), "signature hash: no set {}", lost.copied().unwrap_or_default());
         for (index, set) in self.sets.iter().enumerate() {
-            let found = self.find(set.steered, set.kind, self.key(set));
+            let found = self.find(set.steered, set.kind, [&[], self.key(set), &[]]);
             prove!(found as usize == index, "signature hash: set {index} is looked for and {found} found");
         }
         Ok(())
     }
 }
 
+/// Whether octets are these pieces, one after another.
+fn is_made_of(octets: &[u8], pieces: [&[u8]; 3]) -> bool {
+    let mut rest = Some(octets);
+    for piece in pieces {
+        rest = rest.and_then(|rest| rest.strip_prefix(piece));
+    }
+    rest.is_some_and(<[u8]>::is_empty)
+}
+
 /// Home slot of a signed set before masking: FNV-1a 64, folded.
-pub(super) fn home_slot(steered: u32, kind: u16, key: &[u8]) -> u64 {
+pub(super) fn home_slot(steered: u32, kind: u16, key: [&[u8]; 3]) -> u64 {
     let step = |hash: u64, octet: u8| (hash ^ u64::from(octet)).wrapping_mul(0x0000_0100_0000_01b3);
     let hash = steered.to_le_bytes().into_iter().fold(0xcbf2_9ce4_8422_2325, step);
     let hash = kind.to_le_bytes().into_iter().fold(hash, step);
-    let hash = key.iter().copied().fold(hash, step);
+    let hash = key.into_iter().flatten().copied().fold(hash, step);
     hash ^ (hash >> 32)
 }

@@ -72,6 +72,11 @@ impl Ecs {
         (head, &data[HEADER_BYTES..])
     }
 
+    /// ADDRESS extended by zeros, left-aligned, and whether it is IPv6.
+    pub fn address(&self) -> (u128, bool) {
+        (self.address, self.is_ipv6)
+    }
+
     /// How the map looks the subnet up; nothing for a subnet of a translated block that is too short to say
     /// which IPv4 address it stands for (ECS-23).
     pub fn client(&self) -> Option<ClientAddress> {

@@ -1,13 +1,13 @@
 //! Writes a reply into a buffer, within a limit.
-use super::ecs::Ecs;
-use super::query::{Asked, Edns};
+use super::query::Edns;
+use super::reply_options::ReplyOptions;
 use super::{HEADER_BYTES, Rcode, kinds};
 
 const FLAG_RESPONSE: u8 = 0x80;
 const FLAG_AUTHORITATIVE: u8 = 0x04;
 const FLAG_TRUNCATED: u8 = 0x02;
 const KEPT_FLAGS: u8 = 0x79; // opcode and RD
-const OPT_BYTES: usize = 11; // an OPT without options
+const FLAG_CHECKING_DISABLED: u8 = 0x10; // in the fourth octet; copied too (RFC 4035 section 3.1.6)
 const QUESTION_POINTER: [u8; 2] = [0xc0, HEADER_BYTES as u8];
 
 /// What was to be written does not fit.
@@ -40,14 +40,20 @@ pub struct Message<'b> {
 pub struct Mark(usize, [u16; 3]);
 
 impl<'b> Message<'b> {
-    /// Starts a reply that carries the question of `query`. `limit`: octets of the whole message; the OPT's
-    /// are set aside. The buffer holds at least 512 octets.
-    pub fn reply(buffer: &'b mut [u8], query: &[u8], asked: &Asked, limit: usize) -> Self {
-        let question_end = usize::from(asked.question_end);
+    /// Starts a reply that carries the question of `query`, which ends at `question_end`. `limit`: octets of
+    /// the whole message, `opt_bytes` of which are set aside for the OPT. The buffer holds at least 512 octets.
+    pub fn reply(
+        buffer: &'b mut [u8],
+        query: &[u8],
+        question_end: u16,
+        limit: usize,
+        opt_bytes: usize,
+    ) -> Self {
+        let question_end = usize::from(question_end);
         if let (Some(to), Some(from)) = (buffer.get_mut(..question_end), query.get(..question_end)) {
             to.copy_from_slice(from);
         }
-        let limit = limit.min(buffer.len()) - reserved_bytes(asked);
+        let limit = limit.min(buffer.len()).saturating_sub(opt_bytes);
         Self { buffer, length: question_end, limit, question_end, counts: [0; 3] }
     }
 
@@ -79,8 +85,13 @@ impl<'b> Message<'b> {
 
     /// Writes type, class IN and TTL of a record.
     pub fn put_type_and_ttl(&mut self, kind: u16, ttl_s: u32) -> Result<(), Full> {
-        let ([a, b], [c, d, e, f]) = (kind.to_be_bytes(), ttl_s.to_be_bytes());
-        self.put(&[a, b, 0, kinds::IN as u8, c, d, e, f])
+        self.put_head(kind, kinds::IN, ttl_s)
+    }
+
+    /// Writes type, class and TTL of a record.
+    pub fn put_head(&mut self, kind: u16, class: u16, ttl_s: u32) -> Result<(), Full> {
+        let ([a, b], [c, d], [e, f, g, h]) = (kind.to_be_bytes(), class.to_be_bytes(), ttl_s.to_be_bytes());
+        self.put(&[a, b, c, d, e, f, g, h])
     }
 
     /// Writes RDLENGTH and whatever `write` writes.
@@ -132,19 +143,28 @@ impl<'b> Message<'b> {
         (self.length, self.counts) = (self.question_end, [0; 3]);
     }
 
-    /// Writes OPT and header; returns the octets of the message. `offered_udp_bytes`: the size in OPT.
-    pub fn finish(&mut self, query: &[u8], asked: &Asked, outcome: Outcome, offered_udp_bytes: u16) -> usize {
+    /// Writes OPT and header; returns the octets of the message. `edns`: the query's OPT. `offered_udp_bytes`:
+    /// the size in the reply's.
+    pub fn finish(
+        &mut self,
+        query: &[u8],
+        edns: Option<Edns>,
+        options: &ReplyOptions<'_>,
+        outcome: Outcome,
+        offered_udp_bytes: u16,
+    ) -> usize {
         self.limit = self.buffer.len();
-        if let Some(edns) = asked.edns {
-            self.put_opt(query, edns, asked.ecs.as_ref(), outcome, offered_udp_bytes);
+        if let Some(edns) = edns {
+            let written = self.put_opt(query, edns, options, outcome.rcode, offered_udp_bytes);
+            debug_assert!(written.is_ok(), "the OPT's space was set aside");
+            self.count(Section::Additional, 1);
         }
-        let [answers, authorities, additionals] = self.counts.map(u16::to_be_bytes);
-        let additionals = (u16::from_be_bytes(additionals) + u16::from(asked.edns.is_some())).to_be_bytes();
         let flags = FLAG_RESPONSE
             | if outcome.is_authoritative { FLAG_AUTHORITATIVE } else { 0 }
             | if outcome.is_truncated { FLAG_TRUNCATED } else { 0 };
         self.buffer[2] = self.buffer[2] & KEPT_FLAGS | flags;
-        self.buffer[3] = outcome.rcode as u8 & 0x0f;
+        self.buffer[3] = self.buffer[3] & FLAG_CHECKING_DISABLED | outcome.rcode as u8 & 0x0f;
+        let [answers, authorities, additionals] = self.counts.map(u16::to_be_bytes);
         self.buffer[6..8].copy_from_slice(&answers);
         self.buffer[8..10].copy_from_slice(&authorities);
         self.buffer[10..12].copy_from_slice(&additionals);
@@ -155,37 +175,31 @@ impl<'b> Message<'b> {
         &mut self,
         query: &[u8],
         edns: Edns,
-        ecs: Option<&Ecs>,
-        outcome: Outcome,
+        options: &ReplyOptions<'_>,
+        rcode: Rcode,
         offered_udp_bytes: u16,
-    ) {
+    ) -> Result<(), Full> {
         let [size_high, size_low] = offered_udp_bytes.to_be_bytes();
-        let dnssec_ok = if edns.dnssec_ok { 0x80 } else { 0 };
-        let options_bytes = ecs.map_or(0, Ecs::option_bytes) as u8;
-        let opt = [
+        let [options_high, options_low] = (options.data_bytes() as u16).to_be_bytes();
+        let dnssec_ok = if edns.dnssec_ok { 0x80 } else { 0 }; // RFC 3225
+        self.put(&[
             0,
             0,
             kinds::OPT as u8,
             size_high,
             size_low,
-            outcome.rcode as u8 >> 4,
+            rcode as u8 >> 4,
             0,
             dnssec_ok,
             0,
-            0,
-            options_bytes,
-        ];
-        let written = self.put(&opt).and_then(|()| {
-            let Some(ecs) = ecs else { return Ok(()) };
-            let (head, address) = ecs.option(query, outcome.scope_bits);
-            self.put(&head)?;
-            self.put(address)
-        });
-        debug_assert!(written.is_ok(), "the OPT's space was set aside");
+            options_high,
+            options_low,
+        ])?;
+        options.write(self, query)
     }
 }
 
-/// What the header and the OPT say of an answer.
+/// What the header says of an answer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Outcome {
     /// The response code.
@@ -194,8 +208,6 @@ pub struct Outcome {
     pub is_authoritative: bool,
     /// TC.
     pub is_truncated: bool,
-    /// SCOPE PREFIX-LENGTH of the client subnet, if there was one.
-    pub scope_bits: u8,
 }
 
 /// Writes the 12 octets of a reply to a query whose question could not be read.
@@ -205,14 +217,7 @@ pub fn bare_reply(buffer: &mut [u8], query: &[u8], rcode: Rcode) -> usize {
     else {
         return 0;
     };
-    *to = [from[0], from[1], from[2] & KEPT_FLAGS | FLAG_RESPONSE, rcode as u8, 0, 0, 0, 0, 0, 0, 0, 0];
+    let flags = [from[2] & KEPT_FLAGS | FLAG_RESPONSE, from[3] & FLAG_CHECKING_DISABLED | rcode as u8];
+    *to = [from[0], from[1], flags[0], flags[1], 0, 0, 0, 0, 0, 0, 0, 0];
     HEADER_BYTES
-}
-
-/// Octets that the OPT of the reply takes.
-fn reserved_bytes(asked: &Asked) -> usize {
-    match asked.edns {
-        Some(_) => OPT_BYTES + asked.ecs.as_ref().map_or(0, Ecs::option_bytes),
-        None => 0,
-    }
 }

@@ -112,6 +112,14 @@ impl Compressor {
         message.put(&[0])
     }
 
+    /// Forgets what was written from an offset on: it has been taken back.
+    pub fn forget_from(&mut self, offset: usize) {
+        // Offsets rise from entry to entry.
+        while self.count > 0 && usize::from(self.entries[self.count - 1].1) >= offset {
+            self.count -= 1;
+        }
+    }
+
     fn keep(&mut self, name: u32, offset: usize) {
         if offset < POINTABLE && self.count < MAX_ENTRIES {
             self.entries[self.count] = (name, offset as u16);

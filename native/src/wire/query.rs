@@ -1,12 +1,16 @@
 //! Reads a query: header, question, the records after it, OPT and its options.
+use super::cookie::Cookie;
 use super::ecs::Ecs;
 use super::names::Labels;
 use super::{HEADER_BYTES, Rcode, kinds, u16_at};
 
 const FLAG_RESPONSE: u8 = 0x80; // QR, in the third octet
 const OPCODE: u8 = 0x78;
+const OPCODE_NOTIFY: u8 = 4 << 3; // RFC 1996
 const FLAG_DNSSEC_OK: u16 = 0x8000; // DO, in the lower half of an OPT's TTL (RFC 3225)
+const OPTION_NSID: u16 = 3; // RFC 5001
 const OPTION_CLIENT_SUBNET: u16 = 8;
+const OPTION_COOKIE: u16 = 10; // RFC 7873
 const POINTER: u8 = 0xc0;
 const MAX_LABEL_BYTES: u8 = 63;
 
@@ -26,8 +30,51 @@ pub enum Parsed {
     Dropped(Dropped),
     /// Answered with 12 octets: no question could be read.
     Bare(Rcode),
+    /// No question, but a cookie (RFC 7873 section 5.4).
+    CookieAlone,
     /// A question, which was read.
     Asked,
+}
+
+/// Which options are looked at; all others are ignored (RFC 6891 section 6.1.2).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Reads {
+    /// Client subnets, in class IN: some zone steers (ECS-8).
+    pub ecs: bool,
+    /// Cookies: there is a secret.
+    pub cookies: bool,
+}
+
+/// Where a question is answered.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Place {
+    /// Nowhere: this is the rcode.
+    Fault(Rcode),
+    /// In the zones.
+    #[default]
+    Zones,
+    /// By whoever transfers zones (RFC 1996).
+    Notify,
+    /// By the server itself: class CH.
+    Chaos,
+    /// Nowhere: another class.
+    OtherClass,
+    /// Nowhere: QTYPE is OPT, which is no data.
+    Opt,
+    /// Nowhere: IXFR, AXFR, or a NOTIFY of something else than an SOA.
+    Prohibited,
+}
+
+/// Which option was at fault.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Malformed {
+    /// Something else, or nothing.
+    #[default]
+    Other,
+    /// A client subnet (ECS-4 to ECS-6, ECS-21, ECS-22).
+    Ecs,
+    /// A cookie (RFC 7873 section 5.2.2).
+    Cookie,
 }
 
 /// A question, what came with it, and what is wrong with it.
@@ -37,20 +84,52 @@ pub struct Asked {
     pub question_end: u16,
     /// QTYPE.
     pub kind: u16,
+    /// Where it is answered.
+    pub place: Place,
+    /// What of a FORMERR's options is to be counted.
+    pub malformed: Malformed,
+    /// NSID is asked for.
+    pub wants_nsid: bool,
+    /// Where the cookie's data stand, and how many octets.
+    cookie: Option<(u16, u8)>,
     /// The OPT record, once it was read whole.
     pub edns: Option<Edns>,
     /// The client subnet, well-formed; only where it was to be read.
     pub ecs: Option<Ecs>,
-    /// The rcode without looking at any zone.
-    pub verdict: Option<Rcode>,
-    /// The verdict is FORMERR because of a client subnet (ECS-4 to ECS-6, ECS-22).
-    pub ecs_malformed: bool,
 }
 
 impl Asked {
     /// The question's name, without the root's zero octet.
     pub fn name<'p>(&self, packet: &'p [u8]) -> &'p [u8] {
         packet.get(HEADER_BYTES..usize::from(self.question_end).saturating_sub(5)).unwrap_or_default()
+    }
+
+    /// Whether a cookie was read.
+    pub fn has_cookie(&self) -> bool {
+        self.cookie.is_some()
+    }
+
+    /// The cookie, if one was read.
+    pub fn cookie(&self, packet: &[u8]) -> Option<Cookie> {
+        let (start, bytes) = self.cookie?;
+        Cookie::read(packet.get(usize::from(start)..)?.get(..usize::from(bytes))?)
+    }
+
+    /// DO (RFC 3225).
+    pub fn is_dnssec_ok(&self) -> bool {
+        self.edns.is_some_and(|edns| edns.dnssec_ok)
+    }
+
+    /// A message with no question, of which nothing is known yet.
+    fn nothing(&mut self) {
+        (self.question_end, self.kind) = (HEADER_BYTES as u16, 0);
+        self.forget_options();
+        self.edns = None;
+    }
+
+    fn forget_options(&mut self) {
+        (self.ecs, self.cookie, self.wants_nsid) = (None, None, false);
+        self.malformed = Malformed::Other;
     }
 }
 
@@ -66,31 +145,39 @@ pub struct Edns {
     options_end: u16,
 }
 
-/// A record that could not be read.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-struct Malformed;
-
-/// Reads a message into `asked`; `labels` becomes those of the question. `reads_ecs`: some zone steers
-/// (ECS-8).
-pub fn parse(packet: &[u8], asked: &mut Asked, labels: &mut Labels, reads_ecs: bool) -> Parsed {
+/// Reads a message into `asked`; `labels` becomes those of the question.
+pub fn parse(packet: &[u8], asked: &mut Asked, labels: &mut Labels, reads: Reads) -> Parsed {
     let Some(&[_, _, flags, _, ..]) = packet.first_chunk::<HEADER_BYTES>() else {
         return Parsed::Dropped(Dropped::Short);
     };
     if flags & FLAG_RESPONSE != 0 {
         return Parsed::Dropped(Dropped::Response);
     }
-    if flags & OPCODE != 0 {
+    asked.malformed = Malformed::Other;
+    let opcode = flags & OPCODE;
+    if opcode != 0 && opcode != OPCODE_NOTIFY {
         return Parsed::Bare(Rcode::NotImp);
     }
+    let questions = u16_at(packet, 4).unwrap_or(0);
+    if questions == 0 && opcode == 0 && reads.cookies && asks_for_cookie(packet, asked) {
+        return Parsed::CookieAlone;
+    }
     // RFC 9619: a query has exactly one question.
-    let class = if u16_at(packet, 4) == Some(1) { question(packet, asked, labels) } else { None };
+    let class = if questions == 1 { question(packet, asked, labels) } else { None };
     let Some(class) = class else {
         return Parsed::Bare(Rcode::FormErr);
     };
-    asked.verdict = verdict(packet, asked, class, reads_ecs);
-    if asked.verdict == Some(Rcode::FormErr) || asked.verdict == Some(Rcode::BadVers) {
-        asked.ecs = None; // ECS-8
-    }
+    let is_notify = opcode == OPCODE_NOTIFY;
+    let reads = Reads { ecs: reads.ecs && class == kinds::IN && !is_notify, ..reads };
+    asked.place = match fault(packet, asked, is_notify, reads) {
+        Some(rcode) => {
+            let malformed = asked.malformed;
+            asked.forget_options(); // ECS-8, and what was not read whole is not believed
+            asked.malformed = malformed;
+            Place::Fault(rcode)
+        }
+        None => place(asked.kind, class, is_notify),
+    };
     Parsed::Asked
 }
 
@@ -99,55 +186,73 @@ fn question(packet: &[u8], asked: &mut Asked, labels: &mut Labels) -> Option<u16
     let name_end = labels.read(packet, HEADER_BYTES)?;
     let kind = u16_at(packet, name_end)?;
     let class = u16_at(packet, name_end + 2)?;
+    asked.nothing();
     asked.question_end = (name_end + 4) as u16;
     asked.kind = kind;
-    (asked.edns, asked.ecs, asked.ecs_malformed) = (None, None, false);
     Some(class)
 }
 
-/// The rcode that no zone has a say in; fills in OPT and ECS.
-fn verdict(packet: &[u8], asked: &mut Asked, class: u16, reads_ecs: bool) -> Option<Rcode> {
+/// Whether a message without a question asks for a cookie, well-formed, and for nothing else.
+#[cold]
+fn asks_for_cookie(packet: &[u8], asked: &mut Asked) -> bool {
+    asked.nothing();
+    let count = |offset| u16_at(packet, offset).unwrap_or(0);
+    if count(6) != 0 || count(8) != 0 || records(packet, asked, 0, count(10)).is_none() {
+        return false;
+    }
+    let reads = Reads { ecs: false, cookies: true };
+    asked.edns.is_some_and(|edns| {
+        edns.version == 0 && options(packet, asked, edns, reads).is_some() && asked.cookie.is_some()
+    })
+}
+
+/// The rcode of what cannot be read; fills in OPT and its options.
+fn fault(packet: &[u8], asked: &mut Asked, is_notify: bool, reads: Reads) -> Option<Rcode> {
     let count = |offset| u16_at(packet, offset).unwrap_or(0);
     let (answers, authorities, additionals) = (count(6), count(8), count(10));
-    // RFC 1995 section 3: an IXFR has an SOA in its authority section.
-    if answers != 0 || (authorities != 0 && asked.kind != kinds::IXFR) {
+    // A query has neither; but an IXFR has an SOA in its authority section (RFC 1995 section 3).
+    let is_plain = answers == 0 && (authorities == 0 || asked.kind == kinds::IXFR);
+    let skipped = u32::from(answers) + u32::from(authorities);
+    if !(is_plain || is_notify) || records(packet, asked, skipped, additionals).is_none() {
         return Some(Rcode::FormErr);
     }
-    if records(packet, asked, authorities, additionals).is_err() {
-        return Some(Rcode::FormErr);
+    let edns = asked.edns?;
+    if edns.version != 0 {
+        return Some(Rcode::BadVers); // RFC 6891 section 6.1.3
     }
-    if let Some(edns) = asked.edns {
-        if edns.version != 0 {
-            return Some(Rcode::BadVers); // RFC 6891 section 6.1.3
-        }
-        if options(packet, asked, edns, reads_ecs && class == kinds::IN).is_err() {
-            return Some(Rcode::FormErr);
-        }
-    }
-    match asked.kind {
-        _ if class != kinds::IN => Some(Rcode::Refused),
-        kinds::OPT => Some(Rcode::FormErr),
-        kinds::IXFR | kinds::AXFR => Some(Rcode::Refused),
-        _ => None,
+    options(packet, asked, edns, reads).is_none().then_some(Rcode::FormErr)
+}
+
+/// Where a question is answered that could be read.
+fn place(kind: u16, class: u16, is_notify: bool) -> Place {
+    match (class, kind) {
+        (kinds::IN, kinds::SOA) if is_notify => Place::Notify,
+        _ if is_notify => Place::Prohibited,
+        (kinds::CH, kinds::TXT | kinds::ANY) => Place::Chaos,
+        (kinds::IN, kinds::OPT) => Place::Opt,
+        (kinds::IN, kinds::IXFR | kinds::AXFR) => Place::Prohibited,
+        (kinds::IN, _) => Place::Zones,
+        _ => Place::OtherClass,
     }
 }
 
-/// Skips the records after the question, to the packet's last octet; keeps the OPT.
-fn records(packet: &[u8], asked: &mut Asked, authorities: u16, additionals: u16) -> Result<(), Malformed> {
+/// Goes over the records after the question, to the packet's last octet; keeps the OPT among the last
+/// `additionals`. Nothing where they cannot be read.
+fn records(packet: &[u8], asked: &mut Asked, skipped: u32, additionals: u16) -> Option<()> {
     let mut offset = usize::from(asked.question_end);
-    for index in 0..u32::from(authorities) + u32::from(additionals) {
+    for index in 0..skipped + u32::from(additionals) {
         let owner = offset;
-        offset = skip_owner(packet, offset).ok_or(Malformed)?;
-        let fixed = packet.get(offset..).and_then(<[u8]>::first_chunk::<10>).ok_or(Malformed)?;
+        offset = skip_owner(packet, offset)?;
+        let fixed = packet.get(offset..).and_then(<[u8]>::first_chunk::<10>)?;
         let kind = u16::from_be_bytes([fixed[0], fixed[1]]);
-        let is_opt = kind == kinds::OPT && index >= u32::from(authorities);
+        let is_opt = kind == kinds::OPT && index >= skipped;
         if is_opt && (offset != owner + 1 || asked.edns.is_some()) {
-            return Err(Malformed); // RFC 6891 section 6.1.1, ECS-22
+            return None; // RFC 6891 section 6.1.1, ECS-22
         }
         let start = offset + fixed.len();
         offset = start + usize::from(u16::from_be_bytes([fixed[8], fixed[9]]));
         if offset > packet.len() {
-            return Err(Malformed);
+            return None;
         }
         if is_opt {
             asked.edns = Some(Edns {
@@ -159,7 +264,7 @@ fn records(packet: &[u8], asked: &mut Asked, authorities: u16, additionals: u16)
             });
         }
     }
-    if offset == packet.len() { Ok(()) } else { Err(Malformed) }
+    (offset == packet.len()).then_some(())
 }
 
 /// Where an owner name ends: at a zero octet, or after a pointer, which is not followed.
@@ -176,26 +281,33 @@ fn skip_owner(packet: &[u8], mut offset: usize) -> Option<usize> {
     }
 }
 
-/// Walks the options, in order: the first fault decides. Unknown ones are ignored (RFC 6891 section 6.1.2).
-fn options(packet: &[u8], asked: &mut Asked, edns: Edns, reads_ecs: bool) -> Result<(), Malformed> {
-    let mut rest =
-        packet.get(usize::from(edns.options_start)..usize::from(edns.options_end)).ok_or(Malformed)?;
+/// Walks the options, in order: the first fault decides, and is nothing.
+fn options(packet: &[u8], asked: &mut Asked, edns: Edns, reads: Reads) -> Option<()> {
+    let mut rest = packet.get(usize::from(edns.options_start)..usize::from(edns.options_end))?;
     while !rest.is_empty() {
-        let (&[code_high, code_low, length_high, length_low], after) =
-            rest.split_first_chunk().ok_or(Malformed)?;
+        let (&[code_high, code_low, length_high, length_low], after) = rest.split_first_chunk()?;
         let length = usize::from(u16::from_be_bytes([length_high, length_low]));
-        let data = after.get(..length).ok_or(Malformed)?;
-        if reads_ecs && u16::from_be_bytes([code_high, code_low]) == OPTION_CLIENT_SUBNET {
-            let offset = usize::from(edns.options_end) - after.len();
-            match Ecs::read(data, offset as u16) {
+        let data = after.get(..length)?;
+        let offset = (usize::from(edns.options_end) - after.len()) as u16;
+        match u16::from_be_bytes([code_high, code_low]) {
+            OPTION_CLIENT_SUBNET if reads.ecs => match Ecs::read(data, offset) {
                 Some(ecs) if asked.ecs.is_none() => asked.ecs = Some(ecs),
                 _ => {
-                    asked.ecs_malformed = true; // ECS-4 to ECS-6, ECS-22: only one
-                    return Err(Malformed);
+                    asked.malformed = Malformed::Ecs;
+                    return None;
                 }
+            },
+            OPTION_COOKIE if reads.cookies && asked.cookie.is_none() => {
+                if Cookie::read(data).is_none() {
+                    asked.malformed = Malformed::Cookie;
+                    return None;
+                }
+                asked.cookie = Some((offset, length as u8));
             }
+            OPTION_NSID => asked.wants_nsid = true,
+            _ => {}
         }
         rest = &after[length..];
     }
-    Ok(())
+    Some(())
 }
