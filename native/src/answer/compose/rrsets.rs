@@ -138,7 +138,6 @@ impl<'a> Composer<'a> {
             })?;
             message.count(section, 1);
         }
-        self.has_signatures |= rrset.kind == kinds::RRSIG;
         Ok(())
     }
 }
