@@ -88,7 +88,7 @@ class Ticker:
             if health.state is not state:
                 self.states[key] = dataclasses.replace(health, state=state)
         choices = self.form.Choices(self.serving.maker.choices(self.states, NO_OVERRIDES, 0.0))
-        return self.form.Snapshot(self.serving.records, self.serving.map, choices)
+        return self.serving.snapshot(self.form, choices)
 
 
 def native_form() -> EngineForm:

@@ -10,7 +10,8 @@ from typing import ParamSpec, TypeVar
 
 from steer.control.inputs import Inputs, find_databases, read_inputs
 from steer.control.map_child import Databases, MapFile, ensure_map, stored_map
-from steer.control.runtime import Serving, prepare
+from steer.control.runtime import Serving, prepare, renew
+from steer.control.signing import Signing
 from steer.dataplane.engine import EngineForm
 from steer.errors import Refused
 from steer.publish.store import Store, StoredDeployment
@@ -31,6 +32,7 @@ class Loader:
     form: EngineForm
     registry: Registry
     store: Store
+    signing: Signing
     cache: Path
     _worker: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "steer-load"))
 
@@ -48,9 +50,18 @@ class Loader:
         Raises Refused or MapBuildError."""
         return await ensure_map(inputs.deployment, databases, self.store.maps, progress)
 
-    async def prepare(self, inputs: Inputs, databases: Databases, map_file: MapFile) -> Serving:
-        """Prove it for the engine."""
-        return await self._in_worker(prepare, self.form, inputs, databases, map_file, self.registry)
+    async def prepare(
+        self, inputs: Inputs, databases: Databases, map_file: MapFile, *, partly: bool = False
+    ) -> Serving:
+        """Sign it and prove it for the engine. `partly`: even where something cannot be signed. Raises
+        Refused."""
+        return await self._in_worker(
+            prepare, self.form, inputs, databases, map_file, self.registry, self.signing, partly=partly
+        )
+
+    async def renew(self, serving: Serving) -> Serving:
+        """Sign it anew where that is due. Raises Refused."""
+        return await self._in_worker(renew, self.form, serving, self.registry, self.signing)
 
     async def save(self, serving: Serving, now_s: float) -> None:
         """Keep it as the last good one, and remove the maps that nothing needs any more. Raises OSError."""
@@ -90,7 +101,9 @@ class Loader:
                 databases = find_databases(inputs.deployment, self.cache)
             except Refused:
                 log.warning("the databases of the last good deployment are gone; it serves without them")
-            serving = prepare(self.form, inputs, databases, map_file, self.registry)
+            serving = prepare(
+                self.form, inputs, databases, map_file, self.registry, self.signing, partly=True
+            )
         except (Refused, ValueError, OSError) as error:
             log.warning("deployment %d of the store cannot serve: %s", stored.number, error)
             return None

@@ -39,7 +39,7 @@ class Offline:
     ) -> Any:
         """What would be answered under these states."""
         choices = self.form.Choices(self.serving.maker.choices(states, overrides, now_s))
-        return self.form.Snapshot(self.serving.records, self.serving.map, choices)
+        return self.serving.snapshot(self.form, choices)
 
 
 async def load_offline(

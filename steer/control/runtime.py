@@ -16,6 +16,7 @@ from steer.control.assemble import ChoiceMaker, assemble_records
 from steer.control.explain import World
 from steer.control.inputs import Inputs
 from steer.control.map_child import Databases, MapFile
+from steer.control.signing import Signing, SigningReport
 from steer.dataplane.engine import Engine, EngineForm
 from steer.decide.health import HealthBook, changes, judge, same_choices
 from steer.errors import Fault, Refused
@@ -41,6 +42,8 @@ class Serving:
     maker: ChoiceMaker
     records: Any
     map: Any
+    signatures: Any = None  # None: no zone is signed
+    signing: SigningReport | None = None
     restored: int | None = None
 
     @property
@@ -48,19 +51,48 @@ class Serving:
         """The deployment that serves."""
         return self.inputs.deployment
 
+    def snapshot(self, form: EngineForm, choices: Any) -> Any:
+        """What answers with these choices."""
+        signatures = () if self.signatures is None else (self.signatures,)
+        return form.Snapshot(self.records, self.map, choices, *signatures)
+
 
 def prepare(
-    form: EngineForm, inputs: Inputs, databases: Databases | None, map_file: MapFile, registry: Registry
+    form: EngineForm,
+    inputs: Inputs,
+    databases: Databases | None,
+    map_file: MapFile,
+    registry: Registry,
+    signing: Signing | None = None,
+    *,
+    partly: bool = False,
 ) -> Serving:
-    """Prove a deployment's records and map for the engine. Not on the event loop: it may take a second."""
+    """Prove a deployment's records and map for the engine. Not on the event loop: it may take seconds.
+
+    `signing` None: its zones are left unsigned, as for looks without a server. `partly`: see `Signing`."""
     maker = ChoiceMaker.of(map_file.plans, inputs.deployment, map_file.identity, registry)
-    records = form.Records(assemble_records(inputs.deployment, registry).data)
-    return Serving(inputs, databases, map_file, maker, records, form.Map(str(map_file.path)))
+    map_part = form.Map(str(map_file.path))
+    if signing is None:
+        records = form.Records(assemble_records(inputs.deployment, registry).data)
+        return Serving(inputs, databases, map_file, maker, records, map_part)
+    made = signing.assemble(inputs.deployment, map_file.plans, registry, partly=partly)
+    signatures = form.Signatures(made.signatures) if made.signatures is not None else None
+    records = form.Records(made.records)
+    return Serving(inputs, databases, map_file, maker, records, map_part, signatures, made.report)
+
+
+def renew(form: EngineForm, serving: Serving, registry: Registry, signing: Signing) -> Serving:
+    """The same deployment with the records and signatures of this moment. Not on the event loop.
+
+    Raises Refused for keys with which nothing was ever signed and nothing can be."""
+    made = signing.assemble(serving.deployment, serving.map_file.plans, registry, partly=True)
+    signatures = form.Signatures(made.signatures) if made.signatures is not None else None
+    return replace(serving, records=form.Records(made.records), signatures=signatures, signing=made.report)
 
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """An input that was refused and waits to be mended. `what`: policy, geodata, map or overrides."""
+    """An input that was refused and waits to be mended. `what`: policy, geodata, map, overrides, signing."""
 
     what: str
     since_s: float
@@ -132,7 +164,7 @@ class Runtime:
         self._published = None  # should anything below fail, the next tick tries again
         states = {key: record.health for key, record in self.book.records.items()}
         choices = self.form.Choices(self.serving.maker.choices(states, self.overrides, now_s))
-        self.snapshot = self.form.Snapshot(self.serving.records, self.serving.map, choices)
+        self.snapshot = self.serving.snapshot(self.form, choices)
         if self.engine is not None:
             self.engine.swap(self.snapshot)
         self._published = self.forced_now(now_s)
@@ -173,6 +205,18 @@ class Runtime:
         self.serving_since_s = now_s
         self.book = judge(self.book, (), now_s, self.judged_services, self.overrides.drains)
         self.publish(now_s)
+        self._tell_signing(now_s)
+
+    def take_renewed(self, before: Serving, renewed: Serving, now_s: float) -> None:
+        """Serve the records and signatures of `renewed` by one swap, unless something else than `before`
+        serves by now."""
+        if self.serving is None or self.serving.records is not before.records:
+            return
+        self.serving = replace(
+            self.serving, records=renewed.records, signatures=renewed.signatures, signing=renewed.signing
+        )
+        self.publish(now_s)
+        self._tell_signing(now_s)
 
     def set_overrides(self, overrides: Overrides, now_s: float) -> None:
         """Put these break-glass lines in force, at once."""
@@ -193,13 +237,17 @@ class Runtime:
         self.pending[what] = Pending(what, now_s, tuple(faults))
         if known is not None and known.faults == tuple(faults):
             return  # tried again, to the same end: said before
-        log.error(
-            "the new overrides are refused, the last good ones go on serving:"
-            if what == "overrides"
-            else f"the new {what} is refused, the last good one goes on serving:"
-        )
+        log.error(_REFUSED.get(what, f"the new {what} is refused, the last good one goes on serving:"))
         for fault in faults:
             log.error("%s", fault)
+
+    def _tell_signing(self, now_s: float) -> None:
+        """Show what is wrong with the signing, or that nothing is any more."""
+        report = self.serving.signing if self.serving else None
+        if report is not None and report.faults:
+            self.refuse("signing", report.faults, now_s)
+        elif self.pending.pop("signing", None) is not None:
+            log.info("the zones are signed as they should be again")
 
     def _tell_expired(self, now_s: float) -> None:
         """Log the lines whose time has run out since the last look."""
@@ -273,7 +321,7 @@ class Runtime:
         """Everything for the metrics; None until something serves."""
         if self.serving is None:
             return None
-        now_s = time.time()
+        now_s, signing = time.time(), self.serving.signing
         return Readings(
             now_s=now_s,
             version=__version__,
@@ -287,7 +335,16 @@ class Runtime:
             overrides={"forced": len(self.forced_now(now_s)), "drains": len(self.drains_now(now_s))},
             pending_faults=sum(len(each.faults) for each in self.pending.values()),
             plans=len(self.serving.map_file.plans),
+            signatures=signing.counts() if signing else {},
+            signatures_expire_s=signing.expires_s if signing else {},
+            keys=signing.duties() if signing else (),
         )
+
+
+_REFUSED = {
+    "overrides": "the new overrides are refused, the last good ones go on serving:",
+    "signing": "not all can be signed, the signatures of before go on serving until they expire:",
+}
 
 
 def _level_of(change: str) -> int:

@@ -20,6 +20,7 @@ from steer.control.fast_clock import fast_clock, save_states
 from steer.control.limits import give_way
 from steer.control.runtime import Runtime
 from steer.control.sd_notify import ServiceManager, service_manager
+from steer.control.signing_clock import signing_clock
 from steer.control.slow_clock import SlowClock, Started
 from steer.control.startup import Bound, Start, bound, read_start, take_first
 from steer.control.watch import Signatures, signatures
@@ -139,6 +140,7 @@ async def _answer(
         fast = fast_clock(runtime, slow.poller, start.loader.store, slow.manager, options.wall_s)
         clocks = [
             asyncio.create_task(fast, name="fast clock"),
+            asyncio.create_task(signing_clock(runtime, start.loader, options.wall_s), name="signing clock"),
             asyncio.create_task(slow.run(known, started), name="slow clock"),
         ]
         await asyncio.gather(*clocks)

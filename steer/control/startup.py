@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from steer.control.clock_guard import ClockGuard
 from steer.control.directories import cache_directory, state_directory
 from steer.control.inputs import Inputs, read_inputs
 from steer.control.limits import allowed_connections
@@ -16,6 +17,7 @@ from steer.control.loading import Loader
 from steer.control.map_child import MapBuildError
 from steer.control.privileges import drop_privileges, give_to
 from steer.control.runtime import Runtime, Serving
+from steer.control.signing import Signing
 from steer.control.slow_clock import Started, build_fault, kind_of_input
 from steer.dataplane.engine import Engine, EngineForm
 from steer.decide.health_disk import BadStates, from_json
@@ -67,7 +69,7 @@ async def read_start(
         state = state_directory(directory, None, environment)
         if not state.is_dir():  # make no store for a misspelt directory
             raise
-        start = _open(runtime, None, state, environment)
+        start = _open(runtime, None, state, environment, wall_s)
         start.restored = await start.loader.stored()
         if start.restored is None:
             start.close()
@@ -76,7 +78,7 @@ async def read_start(
         _hand_over(start)
         return start
     state = state_directory(directory, inputs.deployment.server, environment)
-    start = _open(runtime, inputs, state, environment)
+    start = _open(runtime, inputs, state, environment, wall_s)
     _hand_over(start)
     return start
 
@@ -153,7 +155,7 @@ async def take_first(start: Start, tell: Callable[[str], None]) -> Started | Non
             log.info("serving deployment %d of the store while the new map is built", restored.restored)
             _take(start, restored)
             return Started(start.inputs, databases, map_task)
-        _take(start, await loader.prepare(start.inputs, databases, await map_task))
+        _take(start, await loader.prepare(start.inputs, databases, await map_task, partly=True))
     except (Refused, MapBuildError) as error:
         faults = error.faults if isinstance(error, Refused) else (build_fault(runtime.directory, error),)
         restored = await loader.stored()
@@ -169,7 +171,13 @@ async def take_first(start: Start, tell: Callable[[str], None]) -> Started | Non
     return None
 
 
-def _open(runtime: Runtime, inputs: Inputs | None, state: Path, environment: Mapping[str, str]) -> Start:
+def _open(
+    runtime: Runtime,
+    inputs: Inputs | None,
+    state: Path,
+    environment: Mapping[str, str],
+    wall_s: Callable[[], float],
+) -> Start:
     store = open_store(state)
     if damaged := store.damaged():
         log.warning(
@@ -177,7 +185,9 @@ def _open(runtime: Runtime, inputs: Inputs | None, state: Path, environment: Map
             state,
             ", ".join(damaged),
         )
-    loader = Loader(runtime.form, runtime.registry, store, cache_directory(environment))
+    signing = Signing(ClockGuard(wall_s), store)
+    signing.recall()
+    loader = Loader(runtime.form, runtime.registry, store, signing, cache_directory(environment))
     return Start(runtime, loader, environment, inputs)
 
 

@@ -38,6 +38,7 @@ def state_json(runtime: Runtime, now_s: float) -> dict[str, Any]:
         "alarms": [{"name": alarm.name, "text": alarm.text} for alarm in runtime.book.alarms],
         "overrides": overrides_json(Overrides(runtime.forced_now(now_s), runtime.drains_now(now_s))),
         "pending": _pending(runtime.pending),
+        "signing": serving.signing.as_json() if serving and serving.signing else None,
         "warnings": [fault_json(fault) for fault in serving.inputs.warnings] if serving else [],
         "build": _build(runtime),
         "swaps": {"count": runtime.swaps.count, "last_ms": runtime.swaps.last_ms},

@@ -30,15 +30,16 @@ class ZoneSigning:
 @dataclass(frozen=True, slots=True)
 class Signed:
     """A signatures part and how it came about. `reused`, `made`, `missing`: distinct signatures; missing are
-    those for which there is neither a cached one nor a private key (or leave to sign). Times are Unix
-    seconds, None without signatures; `resign_at_s`: when the first of them wants to be made anew."""
+    those for which there is neither a cached one nor a private key (or leave to sign). `expires_s`: when the
+    first signature of each zone, by apex, does (Unix seconds); `resign_at_s`: when the first of all wants to
+    be made anew; None without signatures."""
 
     part: bytes
     cache: SignatureCache
     reused: int
     made: int
     missing: int
-    earliest_expiry_s: int | None
+    expires_s: Mapping[Labels, int]
     resign_at_s: int | None
 
 
@@ -74,9 +75,9 @@ def sign_records(
 ) -> Signed:
     """The signatures part of these records and answers.
 
-    `zones`: of each signed zone. `may_sign` False: the cache alone is used, as long as it is valid.
-    `ahead_s`: what would want to be made anew within so many seconds is made now. Raises ValueError for a
-    clock outside of what RRSIG can say."""
+    `zones`: of each signed zone. `may_sign` False: the clock is not trusted, so nothing is made, and what
+    was made counts as good. `ahead_s`: what would want to be made anew within so many seconds is made now.
+    Raises ValueError for a clock outside of what RRSIG can say."""
     now = int(now_s)
     sets = list(compiled.answers(answers))
     work = _Work(compiled.apexes, zones, cache, now, may_sign=may_sign, ahead_s=ahead_s)
@@ -94,11 +95,11 @@ def sign_records(
                 for answer, digests in zip(sets, given, strict=True)
             ],
         ),
-        cache=cache.merged(rdata, now),
+        cache=cache.merged(rdata, now if may_sign else 0),
         reused=len(work.reused),
         made=len(made),
         missing=work.missing,
-        earliest_expiry_s=min((times_of(each)[1] for each in rdata.values()), default=None),
+        expires_s=work.expiries(rdata),
         resign_at_s=min(
             (times_of(each)[1] - work.refresh_s[digest] for digest, each in rdata.items()), default=None
         ),
@@ -127,6 +128,7 @@ class _Work:
         self.jobs: dict[bytes, _Job] = {}
         self.reused: dict[bytes, bytes] = {}
         self.refresh_s: dict[bytes, int] = {}
+        self._apex_of: dict[bytes, Labels] = {}
         self._missing: set[bytes] = set()
 
     @property
@@ -139,7 +141,17 @@ class _Work:
         apex = self._apexes[rrset.zone]
         settings, canonical = self._zones[apex].settings, Canonical.of(rrset, apex)
         signers = self._signers[apex][rrset.type in _KEY_TYPES]
-        return tuple(self._digest(settings, canonical, signer) for signer in signers)
+        found = tuple(self._digest(settings, canonical, signer) for signer in signers)
+        self._apex_of |= dict.fromkeys(found, apex)
+        return found
+
+    def expiries(self, rdata: Mapping[bytes, bytes]) -> dict[Labels, int]:
+        """When the first signature of each zone expires."""
+        found: dict[Labels, int] = {}
+        for digest, each in rdata.items():
+            apex, expires_s = self._apex_of[digest], times_of(each)[1]
+            found[apex] = min(found.get(apex, expires_s), expires_s)
+        return found
 
     def _digest(self, settings: DnssecSettings, canonical: Canonical, signer: Signer) -> bytes:
         digest = canonical.digest(signer)
@@ -151,7 +163,7 @@ class _Work:
         is_due = expires_s - self._now_s < settings.refresh_s + self._ahead_s
         if self._may_sign and signer.sign and (is_due or inception_s > self._now_s):
             self.jobs[digest] = _Job(signer, canonical, settings)
-        elif cached and expires_s > self._now_s:
+        elif cached and (expires_s > self._now_s or not self._may_sign):
             self.reused[digest] = cached
         else:
             self._missing.add(digest)

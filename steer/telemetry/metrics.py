@@ -5,7 +5,7 @@ loop does is counted here as it happens. Nothing registers itself globally, so t
 not meet."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.exposition import choose_encoder
@@ -51,7 +51,9 @@ LABELLED: Mapping[str, tuple[str, tuple[str, ...], str]] = {
 class Readings:
     """All that is read at one moment. `counters`: by name, summed over threads; `labelled`: (labels with
     the kind first, count); `pops`: judged health by (service, POP); `hashes`: what serves, by kind (policy,
-    map, geodata); `overrides`: how many are in force, by kind; `now_s`: Unix seconds."""
+    map, geodata); `overrides`: how many are in force, by kind; `now_s`: Unix seconds. `signatures`: how many
+    were made, reused and missing when last signed; `signatures_expire_s`: when the first of each zone does
+    (Unix seconds); `keys`: (zone, key, what it does), such as `published` or `signs_zone`."""
 
     now_s: float
     version: str
@@ -65,6 +67,9 @@ class Readings:
     overrides: Mapping[str, int]
     pending_faults: int
     plans: int
+    signatures: Mapping[str, int] = field(default_factory=dict)
+    signatures_expire_s: Mapping[str, int] = field(default_factory=dict)
+    keys: Sequence[tuple[str, str, str]] = ()
 
 
 class Metrics:
@@ -157,6 +162,7 @@ def families(now: Readings) -> Iterator[Metric]:
         "Faults of the input that waits to be mended; 0: all is taken up",
         now.pending_faults,
     )
+    yield from _signing_families(now)
     yield GaugeMetricFamily("steer_plans", "Distinct plans in the map", now.plans)
 
 
@@ -186,6 +192,29 @@ def _labelled_families(labelled: Iterable[tuple[tuple[str, ...], int]]) -> Itera
             width = len(LABELLED[kind][1])
             found[kind].add_metric((*values, *[""] * width)[:width], count)
     yield from found.values()
+
+
+def _signing_families(now: Readings) -> Iterator[Metric]:
+    if not now.signatures_expire_s:
+        return
+    expiry = GaugeMetricFamily(
+        "steer_signatures_expire_timestamp_seconds",
+        "When the first signature of the zone expires; alert where that is near",
+        labels=("zone",),
+    )
+    for zone, expires_s in now.signatures_expire_s.items():
+        expiry.add_metric((zone,), expires_s)
+    counts = GaugeMetricFamily(
+        "steer_signatures",
+        "Signatures when last signed: made, reused, missing (validators refuse what misses one)",
+        labels=("kind",),
+    )
+    for kind, count in now.signatures.items():
+        counts.add_metric((kind,), count)
+    keys = GaugeMetricFamily("steer_dnssec_key", "1 for what a key does now", labels=("zone", "key", "does"))
+    for labels in now.keys:
+        keys.add_metric(labels, 1)
+    yield from (expiry, counts, keys)
 
 
 def _pop_families(now: Readings) -> Iterator[Metric]:
