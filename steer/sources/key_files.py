@@ -329,7 +329,8 @@ def _times(fields: Mapping[str, tuple[str, Location]], faults: Faults) -> dict[s
         seconds = time_of(text)
         if seconds is None:
             fix = "write such as `20261124120000`, or set it with `dnssec-settime`"
-            faults.add(at, f"`{name}` is {quoted(text, 20)}, no time of the form YYYYMMDDHHMMSS", fix)
+            shown = f" is {quoted(text, 20)}," if text.isdecimal() else " is"  # it may be of the private key
+            faults.add(at, f"`{name}`{shown} no time of the form YYYYMMDDHHMMSS", fix)
         else:
             times[key] = seconds
     return times
