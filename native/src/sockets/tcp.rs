@@ -35,7 +35,7 @@ mod tests;
 
 const TICK: Duration = Duration::from_millis(250); // between looks for connections whose time is over
 const EVENTS: usize = 256;
-const ACCEPTS_PER_TURN: usize = 64; // so that newcomers keep nobody waiting
+const ACCEPTS_PER_TURN: usize = 16; // so that those accepted have asked before others need their places
 const WAKER: Token = Token(usize::MAX);
 const SOURCE4_BITS: u32 = 24; // prefixes whose connections are counted together
 const SOURCE6_BITS: u32 = 48;
