@@ -133,10 +133,10 @@ def delete_old(zone: SignedZone, now_s: int) -> list[str]:
 
 def ds_lines(zone: SignedZone, now_s: int) -> list[str]:
     """`steer keys ds`: DS records for the parent as lines of a zone file, what to know in comments."""
-    settings = keys_of(zone)
     if not zone.is_signed:
         fix = "add `dnssec: {}` first: a DS without signatures makes the zone bogus"
         raise Refused([Fault(zone.zone.file, 0, 0, f"{zone.apex} is not signed", fix)])
+    settings = keys_of(zone)
     lines = []
     for key, from_s in may_be_at_parent(settings, now_s):
         digest = key.ds[4:].hex().upper()
