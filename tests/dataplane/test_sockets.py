@@ -11,7 +11,7 @@ import pytest
 
 from steer.dataplane.engine import Engine, EngineForm, Snapshot
 from tests.dataplane.conftest import Subject, snapshot_of
-from tests.dataplane.vectors import plain, query
+from tests.dataplane.vectors import message, opt, plain, query, question
 from tests.dataplane.world import World, build_world
 
 QUERY = query("text")
@@ -319,6 +319,29 @@ def test_only_a_bound_engine_starts_and_only_a_started_one_swaps(form: EngineFor
     with pytest.raises(OSError, match="before"):
         engine.start(subject.snapshot)
     engine.stop()
+
+
+def test_zones_that_were_notified_are_taken_once(form: EngineForm, subject: Subject) -> None:
+    """RFC 1996: a NOTIFY of a primary, over UDP or TCP, twice for the same zone; one of a stranger."""
+    engine = form.Engine([("127.0.0.1", 0)], 1, tcp_idle_s=TIMEOUT_S, tcp_connections=8, tcp_per_prefix=8)
+    engine.start(subject.snapshot)
+    (port,) = engine.ports()
+    packet = message(question("@", "SOA"), opt(), flags=4 << 11)
+    try:
+        assert engine.take_notified() == []
+        for source in ("127.0.0.53", "127.0.0.55"):
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, connect(port, source) as tcp:
+                udp.settimeout(TIMEOUT_S)
+                udp.bind((source, 0))
+                udp.sendto(packet, ("127.0.0.1", port))
+                assert udp.recv(4096)
+                tcp.sendall(framed(packet))
+                assert read_reply(tcp) is not None
+        assert engine.counters()["notifies"] == 2
+        assert engine.take_notified() == [0]
+        assert engine.take_notified() == []
+    finally:
+        engine.stop()
 
 
 def test_where_nothing_is_steered_ecs_is_ignored(
