@@ -18,6 +18,7 @@ from steer.model.records import (
     ZoneData,
 )
 from steer.sources.located_yaml import Faults, quoted
+from steer.sources.svcb_checks import SVCB_TYPES, svcb_findings
 
 TYPE_DNAME, TYPE_RRSIG, TYPE_NSEC, TYPE_KEY, TYPE_NXT = 39, 46, 47, 25, 30
 _BESIDE_CNAME = (TYPE_RRSIG, TYPE_NSEC, TYPE_KEY, TYPE_NXT)  # RFC 4034 section 3, RFC 2181 section 10.1
@@ -81,6 +82,8 @@ def check_zone(
         _check_place(zone, rrset)
         if rrset.type == TYPE_NS:
             _check_nameservers(zone, rrset, complete=complete)
+        if rrset.type in SVCB_TYPES:
+            _check_svcb(zone, rrset)
     for owner, at in steered.items():
         _check_steered(zone, owner, at)
 
@@ -150,6 +153,20 @@ def _check_nameservers(zone: _Zone, rrset: RRset, *, complete: bool) -> None:
             zone.refuse(
                 rrset, f"nameserver {_shown(target)} has no address", f"add `{_text(target)}. A 192.0.2.53`"
             )
+
+
+def _check_svcb(zone: _Zone, rrset: RRset) -> None:
+    """HTTPS and SVCB that steer would answer otherwise than they are meant."""
+
+    def steered_owner(name: Labels) -> Labels | None:
+        owner = _steered_owner(zone, name) if zone.holds(name) else None
+        return None if owner in zone.aliases else owner
+
+    for found in svcb_findings(rrset, steered_owner):
+        if found.is_fault:
+            zone.refuse(rrset, found.wrong, found.fix)
+        else:
+            zone.faults.warn(Location(zone.file, rrset.line, 1), found.wrong, found.fix)
 
 
 def _is_made(zone: _Zone, name: Labels) -> bool:

@@ -295,6 +295,12 @@ _EXAMPLES = {
     "MX": "@ 3600 MX 10 mail",
     "TXT": '@ 3600 TXT "text of at most 255 octets" "and more"',
     "SRV": "_sip._tcp 60 SRV 0 5 5060 sip",
+    "HTTPS": "@ 3600 HTTPS 1 . alpn=h2,h3",
+    "SVCB": "_dns 3600 SVCB 1 ns1 alpn=dot",
+    "DS": "child 3600 DS 12345 13 2 <digest in hexadecimal>",
+    "NAPTR": '@ 3600 NAPTR 10 10 "s" "SIP+D2U" "" _sip._udp',
+    "SSHFP": "www 3600 SSHFP 4 2 <digest in hexadecimal>",
+    "TLSA": "_443._tcp.www 3600 TLSA 3 1 1 <digest in hexadecimal>",
     "CAA": '@ 3600 CAA 0 issue "ca.example"',
 }
 

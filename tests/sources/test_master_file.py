@@ -273,3 +273,53 @@ def test_no_input_raises(text: str) -> None:
     zone, faults = read(HEAD + text)
     assert (zone is None) == bool(faults.found)
     assert all(str(fault).isprintable() for fault in faults.found)
+
+
+# --- HTTPS and SVCB (RFC 9460) ---
+
+WWW, WILD = (b"www", *APEX), (b"*", b"w", *APEX)
+STEERED = {WWW: Location("zone.yaml", 3, 1), WILD: Location("zone.yaml", 4, 1)}
+
+
+@pytest.mark.parametrize(
+    ("line", "wrong"),
+    [
+        ("www HTTPS 1 .", None),
+        ("www HTTPS 1 . alpn=h2 ipv4hint=192.0.2.1", None),
+        ("www HTTPS 1 . mandatory=alpn alpn=h2", None),
+        ("www HTTPS 1 . mandatory=ipv4hint ipv4hint=192.0.2.1", "makes ipv4hint mandatory"),
+        ("www HTTPS 1 www mandatory=alpn,ipv6hint alpn=h2 ipv6hint=::1", "makes ipv6hint mandatory"),
+        ("any.w HTTPS 1 other mandatory=ipv4hint ipv4hint=192.0.2.1", None),
+        ("a HTTPS 1 . mandatory=ipv4hint ipv4hint=192.0.2.1", None),
+        ("a SVCB 0 a", "points to itself"),
+        ("a SVCB 0 .", None),
+        ("a HTTPS 0 b alpn=h2", "parameters in AliasMode"),
+        ("a HTTPS 1 . alpn=h2 alpn=h3", "duplicate key"),
+        ("a HTTPS 1 . mandatory=port", "declared mandatory but not present"),
+        ("a HTTPS 1 . no-default-alpn", "alpn missing"),
+        ("a HTTPS 1 . nonsense=1", "Unknown SVCB ParamKey"),
+        ("a TYPE65 \\# 3 000100", None),
+        ("a TYPE65 \\# 4 00010000", "unreadable"),
+    ],
+)  # fmt: skip
+def test_https_and_svcb_faults(line: str, wrong: str | None) -> None:
+    found = faults_in(HEAD + line + "\n", STEERED)
+    assert len(found) == (wrong is not None), found
+    if wrong is not None:
+        assert found[0].startswith("z:5:1: ")
+        assert wrong in found[0]
+
+
+@pytest.mark.parametrize(
+    ("lines", "wrong"),
+    [
+        ("a HTTPS 1 www ipv4hint=192.0.2.9\n", "has address hints for"),
+        ("a HTTPS 1 any.w ipv6hint=::1\n", "which is steered"),
+        ("a HTTPS 1 ns1 ipv4hint=192.0.2.1\n", None),
+        ("a HTTPS 0 www\na HTTPS 1 .\n", "of AliasMode (priority 0) beside others"),
+    ],
+)
+def test_https_warnings(lines: str, wrong: str | None) -> None:
+    zone, faults = read(HEAD + lines, STEERED)
+    assert zone is not None
+    assert [wrong in str(warning) for warning in faults.warnings] == ([True] if wrong else [])  # type: ignore[operator]
