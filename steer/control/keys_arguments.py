@@ -25,6 +25,11 @@ from steer.sources.located_yaml import Faults, Scalar
 from steer.sources.scalars import whole_seconds
 
 DEFAULT_DS_TTL = "1d"
+_KINDS = {
+    "zsk": "the ZSK: nothing else is to be done",
+    "split": "make a ZSK, which takes the zone's data from the CSK",
+    "merge": "let the KSK sign everything, as a CSK, and the ZSK go",
+}
 LONGEST_S = 90 * 86_400
 _ALGORITHMS = {name: number for number, name in ALGORITHM_NAMES.items()}
 
@@ -52,9 +57,13 @@ def add_keys_commands(parser: argparse.ArgumentParser) -> None:
 
     _add(commands, "ds", _run_ds, "the DS records for the parent zone")
 
-    command = _add(commands, "roll", _run_roll, "begin to replace the KSK or CSK, or with --zsk the ZSK")
-    command.add_argument("--zsk", action="store_true", help="the ZSK: nothing else is to be done")
-    _add_algorithm(command, None, "to replace all keys by keys of another algorithm")
+    command = _add(commands, "roll", _run_roll, "begin to replace the KSK or CSK, or what an option says")
+    kinds = command.add_mutually_exclusive_group()
+    for kind, text in _KINDS.items():
+        kinds.add_argument(
+            f"--{kind}", dest="kind", action="store_const", const=kind, default="sep", help=text
+        )
+    _add_algorithm(kinds, None, "to replace all keys by keys of another algorithm")
     _add_longest_ttl(command)
 
     command = _add(commands, "ds-seen", _run_ds_seen, "every nameserver of the parent has the DS of this key")
@@ -85,7 +94,7 @@ def _run_make(given: argparse.Namespace, now_s: int) -> Said:
 def _run_roll(given: argparse.Namespace, now_s: int) -> Said:
     zone = open_zone(_directory(given), given.zone)
     algorithm = None if given.algorithm is None else _ALGORITHMS[given.algorithm]
-    return Said(roll(zone, "zsk" if given.zsk else "sep", algorithm, given.longest_ttl, now_s), [])
+    return Said(roll(zone, given.kind, algorithm, given.longest_ttl, now_s), [])
 
 
 def _run_ds_seen(given: argparse.Namespace, now_s: int) -> Said:
@@ -145,7 +154,7 @@ def _add(
     return command
 
 
-def _add_algorithm(command: argparse.ArgumentParser, default: str | None, text: str) -> None:
+def _add_algorithm(command: argparse._ActionsContainer, default: str | None, text: str) -> None:
     command.add_argument("--algorithm", choices=sorted(_ALGORITHMS), default=default, help=text)
 
 

@@ -17,10 +17,12 @@ from steer.decide.key_rolls import (
     delays_of,
     ds_seen,
     first_keys,
+    merge_into_csk,
     removable,
     roll_algorithm,
     roll_sep,
     roll_zsk,
+    split_csk,
 )
 from steer.decide.key_states import key_set, utc
 from steer.decide.key_words import may_be_at_parent, role_of
@@ -35,6 +37,8 @@ from steer.sources.key_files import read_keys
 from steer.sources.reading import Reading
 from steer.sources.steer_file import FILE_NAME, SteerFile, read_steer_file
 from steer.sources.zone_file import ZoneFile, read_zone_file
+
+KIND_OF_ROLL = {"sep": roll_sep, "zsk": roll_zsk, "split": split_csk, "merge": merge_into_csk}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,14 +109,13 @@ def make(zone: SignedZone, algorithm: int, split: bool, longest_s: int | None, n
 
 
 def roll(zone: SignedZone, kind: str, algorithm: int | None, longest_s: int | None, now_s: int) -> list[str]:
-    """`steer keys roll`. `kind`: `zsk`, or `sep` for the KSK or CSK; `algorithm`: roll all keys to this one
-    instead."""
+    """`steer keys roll`. `kind`: of KIND_OF_ROLL; `algorithm`: roll all keys to this one instead."""
 
     def plan(settings: DnssecSettings, delays: Delays) -> Roll:
         current = {key.algorithm for key in settings.keys if key not in removable(settings, now_s)}
         if algorithm is not None and current != {algorithm}:
             return roll_algorithm(settings, algorithm, delays, now_s)
-        return (roll_zsk if kind == "zsk" else roll_sep)(settings, delays, now_s)
+        return KIND_OF_ROLL[kind](settings, delays, now_s)
 
     return _step(zone, longest_s, plan)
 

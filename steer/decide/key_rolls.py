@@ -6,7 +6,14 @@ with the zone's longest TTL for data, `dnskey_ttl_s` for keys and the operator's
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from steer.decide.key_states import active_from_s, active_until_s, is_published, utc
+from steer.decide.key_states import (
+    active_from_s,
+    active_until_s,
+    is_active,
+    is_published,
+    published_from_s,
+    utc,
+)
 from steer.model.dnssec import (
     ALGORITHM_NAMES,
     FLAGS_KSK,
@@ -74,9 +81,11 @@ def roll_zsk(settings: DnssecSettings, delays: Delays, now_s: int) -> Roll:
     """Pre-publication (RFC 7583 section 3.2.1): the successor signs once every cache knows it, and the old
     key goes when its last signature has left every cache. Raises TooEarly."""
     zsks = [key for key in settings.keys if not key.is_sep and not _is_over(key, now_s)]
-    staying = [key for key in zsks if key.times.inactive_s is None and key.times.delete_s is None]
+    staying = [key for key in zsks if _stays(key)]
     if not zsks:
-        raise TooEarly("there is no ZSK: the CSK signs everything; roll it with `steer keys roll` alone")
+        raise TooEarly(
+            "there is no ZSK: the CSK signs everything; `steer keys roll` rolls it, `--split` makes a ZSK"
+        )
     _one_algorithm(settings, now_s)
     _none_under_way(zsks, staying, now_s)
     old, successor = staying, None
@@ -108,7 +117,7 @@ def roll_sep(settings: DnssecSettings, delays: Delays, now_s: int) -> Roll:
     if not seps:
         raise TooEarly("there is no key to be rolled; `steer keys make` makes the first")
     _one_algorithm(settings, now_s)
-    waiting = [key for key in seps if key.times.inactive_s is None and key.times.delete_s is None]
+    waiting = [key for key in seps if _stays(key)]
     _none_under_way(seps, waiting, now_s)
     swap_s = max([now_s + delays.dnskey_s, *(key.times.sync_publish_s or 0 for key in waiting)])
     make: tuple[NewKey, ...] = ()
@@ -126,6 +135,40 @@ def roll_sep(settings: DnssecSettings, delays: Delays, now_s: int) -> Roll:
     return Roll(make, change, _ds_words(swap_s, old))
 
 
+def split_csk(settings: DnssecSettings, delays: Delays, now_s: int) -> Roll:
+    """From a CSK to a KSK and a ZSK: the ZSK is published now, and signs the zone's data once every cache
+    knows it; the CSK goes on to sign DNSKEY. Raises TooEarly."""
+    used = [key for key in settings.keys if not _is_over(key, now_s)]
+    _one_algorithm(settings, now_s)
+    zsks = [key for key in used if not key.is_sep]
+    if zsks or not used:
+        raise TooEarly(f"there is a ZSK already ({_tags(zsks)})" if zsks else "there is no CSK")
+    switch_s = now_s + delays.dnskey_s
+    times = KeyTimes(created_s=now_s, publish_s=now_s, activate_s=switch_s)
+    said = f"from {utc(switch_s)} on the new key signs the zone's data, and {_tags(used)} DNSKEY alone"
+    return Roll((NewKey(used[0].algorithm, FLAGS_ZSK, times),), says=(said,))
+
+
+def merge_into_csk(settings: DnssecSettings, delays: Delays, now_s: int) -> Roll:
+    """From a KSK and a ZSK to a CSK: the KSK, which every cache knows, signs the zone's data at once; the ZSK
+    goes when its last signature has left every cache. Raises TooEarly."""
+    used = [key for key in settings.keys if not _is_over(key, now_s)]
+    _one_algorithm(settings, now_s)
+    zsks = [key for key in used if not key.is_sep and _stays(key)]
+    known_s = now_s - delays.dnskey_s
+    seps = [key for key in used if key.is_sep and _stays(key)]
+    if not zsks or not seps:
+        raise TooEarly("there is no KSK with a ZSK")
+    if not any(published_from_s(key.times) <= known_s and is_active(key.times, now_s) for key in seps):
+        raise TooEarly(
+            f"not every cache knows {_tags(seps)} yet; wait until the times of its rollover are over"
+        )
+    gone_s = now_s + delays.data_s
+    change = tuple((key, replace(key.times, inactive_s=now_s, delete_s=gone_s)) for key in zsks)
+    said = f"the KSK signs everything from now on; key {_tags(zsks)} leaves DNSKEY at {utc(gone_s)}"
+    return Roll(change=change, says=(said,))
+
+
 def roll_algorithm(settings: DnssecSettings, algorithm: int, delays: Delays, now_s: int) -> Roll:
     """To another algorithm, conservatively (RFC 6781 section 4.1.4): new signatures first; when no cache
     holds data without them, the new keys in DNSKEY; then the DS. Old keys stay until `ds_seen`. Raises
@@ -136,7 +179,7 @@ def roll_algorithm(settings: DnssecSettings, algorithm: int, delays: Delays, now
     _one_algorithm(settings, now_s)
     if not any(key.is_sep for key in used):
         raise TooEarly("there is no key to be rolled; `steer keys make` makes the first")
-    leaving = [key for key in used if key.times.inactive_s is not None or key.times.delete_s is not None]
+    leaving = [key for key in used if not _stays(key)]
     not_yet = [key for key in used if active_from_s(key.times) > now_s or key.times.sync_delete_s is not None]
     if leaving or not_yet:
         raise TooEarly(f"another rollover is under way ({_tags([*leaving, *not_yet])}); wait for its end")
@@ -171,7 +214,7 @@ def ds_seen(settings: DnssecSettings, tag: int, ds_ttl_s: int, delays: Delays, n
         )
     if not is_published(new.times, now_s):
         raise TooEarly(f"key {tag} is not in DNSKEY; its DS must go")
-    if new.times.inactive_s is not None or new.times.delete_s is not None:
+    if not _stays(new):
         raise TooEarly(f"key {tag} is itself on its way out; name the key that stays")
     before = [key for key in settings.keys if key is not new and not _is_over(key, now_s)]
     seps = [key for key in before if key.is_sep]
@@ -264,6 +307,11 @@ def _seen_first(successor: DnssecKey) -> str:
         f"a rollover to key {successor.tag} is under way: when its DS is at the parent, say "
         f"`steer keys ds-seen` with {successor.tag}"
     )
+
+
+def _stays(key: DnssecKey) -> bool:
+    """Whether the key has no end yet."""
+    return key.times.inactive_s is None and key.times.delete_s is None
 
 
 def _is_over(key: DnssecKey, now_s: float) -> bool:

@@ -184,7 +184,7 @@ def _fallback_warnings(zone: str, settings: DnssecSettings, now_s: float) -> Ite
     """A KSK that has to sign the zone's data, though there are ZSKs."""
     for key in _key_set(settings, now_s).signs_zone:
         others = [k for k in settings.keys if k.algorithm == key.algorithm and not k.is_sep]
-        if key.is_sep and any(is_published(other.times, now_s) for other in others):
+        if key.is_sep and any(is_published(k.times, now_s) and k.times.delete_s is None for k in others):
             wrong = f"this KSK signs all of {zone}, since no ZSK of its algorithm is active"
             fix = "activate a ZSK with `dnssec-settime -A now`, or delete the ZSKs to use it as a CSK"
             yield Fault(str(key.path), 0, 0, wrong, fix)

@@ -12,9 +12,11 @@ import dns.rdatatype
 import pytest
 
 from steer.control.inputs import read_inputs
-from steer.control.keys_command import open_zone
+from steer.control.keys_command import open_zone, open_zones
 from steer.errors import Refused
+from steer.model.dnssec import FLAGS_ZSK, KeyTimes
 from steer.publish.store import open_store
+from steer.sources.key_edit import make_key
 from tests.control.cdn import TOKYO, Cdn, Said, Server, wait_for
 
 START_S = 1_795_500_000
@@ -132,6 +134,7 @@ def test_the_wrong_zone_the_wrong_words(operator: Operator) -> None:
     for wrong in (
         ["nonsense"],
         ["ds-seen", "x", "y", "z"],
+        ["roll", "d", "z", "--zsk", "--split"],
         ["make", "d", "z", "--algorithm", "rsasha256"],
         [],
     ):
@@ -233,6 +236,21 @@ def test_a_directory_of_keys_holds_nothing_else(operator: Operator) -> None:
 
 
 # --- beside a server ---
+
+
+def test_a_running_server_publishes_a_key_when_its_time_comes(cdn: Cdn) -> None:
+    sign(cdn)
+    assert cdn.command("keys", "make", str(cdn.directory), "cdn.example").returncode == 0
+    (zone,) = open_zones(cdn.directory)
+    begin_s = int(time.time()) + 8
+    times = KeyTimes(created_s=begin_s, publish_s=begin_s, activate_s=begin_s + DAY_S)
+    new = make_key(zone.settings.keys_directory, (b"cdn", b"example"), 13, FLAGS_ZSK, times, 60)
+    server = cdn.serve()
+    seen = [len(dnskeys(server))]
+    assert time.time() >= begin_s or seen == [1]
+    wait_for(lambda: len(dnskeys(server)) == 2, "a key whose time has come")
+    assert time.time() >= begin_s
+    assert any(text.startswith("256 3 13") for text in dnskeys(server)), new.tag
 
 
 def dnskeys(server: Server) -> set[str]:

@@ -16,10 +16,12 @@ from steer.decide.key_rolls import (
     delays_of,
     ds_seen,
     first_keys,
+    merge_into_csk,
     removable,
     roll_algorithm,
     roll_sep,
     roll_zsk,
+    split_csk,
 )
 from steer.decide.key_states import key_faults, key_set
 from steer.model.dnssec import FLAGS_KSK, FLAGS_ZSK, DnssecKey, KeyTimes
@@ -104,6 +106,23 @@ def test_a_ksk_or_csk_roll_is_never_bogus_whenever_the_parent_acts(
     assert old.dnskey not in {k.dnskey for k in last.published}
     assert [k.dnskey for k in last.signs_dnskey] == [new.dnskey]
     assert [k.dnskey for k in last.cds] == [new.dnskey]
+
+
+@limits(deadline=None)
+@given(SPANS, LONGEST_TTLS_S)
+def test_a_csk_becomes_a_ksk_with_a_zsk_and_one_again(spans: dict[str, int], longest_ttl_s: int) -> None:
+    zone = Zone(spans, False, longest_ttl_s, DAY_S)
+    (csk,) = zone.world.settings.keys
+    (zsk,) = zone.step(split_csk)
+    assert zone.bogus() == []
+    zone.now_s = max(zone.world.change_times()) + 100 * DAY_S
+    between = key_set(zone.world.settings, zone.now_s)
+    assert ([k.dnskey for k in between.signs_zone], len(between.published)) == ([zsk.dnskey], 2)
+    assert zone.step(merge_into_csk) == []
+    assert zone.bogus() == []
+    last = key_set(zone.world.settings, max(zone.world.change_times()))
+    assert [k.dnskey for k in last.signs_zone] == [k.dnskey for k in last.published] == [csk.dnskey]
+    assert key_faults("cdn.example", zone.world.settings, zone.now_s) == ([], [])
 
 
 @limits(deadline=None)
@@ -233,6 +252,13 @@ def test_there_must_be_something_to_roll() -> None:
     assert "no key to be rolled" in refusal(lambda: roll_sep(none, delays, NOW_S))
     assert "no key to be rolled" in refusal(lambda: roll_algorithm(none, 15, delays, NOW_S))
     assert "there is no ZSK" in refusal(lambda: roll_zsk(none, delays, NOW_S))
+    assert "there is no CSK" in refusal(lambda: split_csk(none, delays, NOW_S))
+    assert "no KSK with a ZSK" in refusal(lambda: merge_into_csk(settled().world.settings, delays, NOW_S))
+    assert "there is a ZSK already" in refusal(lambda: settled(split=True).step(split_csk))
+    young = first_keys(none, 13, True, delays, NOW_S)
+    world = World(none)
+    world.take(young)
+    assert "not every cache knows" in refusal(lambda: merge_into_csk(world.settings, delays, NOW_S + 1))
     ending = settings(key(1, activate_s=1, publish_s=1, inactive_s=NOW_S + 9, delete_s=NOW_S + 9))
     assert "has an end already" in refusal(lambda: roll_sep(ending, delays, NOW_S))
 
