@@ -19,32 +19,24 @@ import dns.transaction
 import dns.zonefile
 
 from steer.model.policy import Location
-from steer.model.records import (
-    TYPE_CNAME,
-    TYPE_MX,
-    TYPE_NS,
-    TYPE_PTR,
-    TYPE_SOA,
-    Labels,
-    Rdata,
-    RRset,
-    ZoneData,
-)
+from steer.model.records import Labels, Rdata, RRset, ZoneData
 from steer.sources.located_yaml import Faults, quoted
 from steer.sources.master_checks import check_zone
+from steer.sources.rdata import (
+    LARGEST_RECORD_COUNT,
+    LARGEST_RRSET_BYTES,
+    LARGEST_TTL_S,
+    is_data,
+    labels_of,
+    octets_of,
+    rdata_of,
+)
 
 LARGEST_MASTER_FILE_BYTES = 64 << 20
-LARGEST_RECORD_COUNT = 1_000_000
 LARGEST_ENTRY_BYTES = 256 << 10  # RDATA of 65535 octets written as \DDD
-LARGEST_TTL_S = 2**31 - 1  # RFC 2181 section 8
 LARGEST_ENTRY_LINE_COUNT = 10_000
 LARGEST_UNCLOSED_COUNT = 10  # each costs a look at as many lines
-LARGEST_RRSET_BYTES = 60_000  # must fit one TCP message with question, OPT and compression to spare
 _TAKEN_DIRECTIVES = ("$ORIGIN", "$TTL")
-_ONE_NAME_TYPES = (TYPE_NS, TYPE_CNAME, TYPE_PTR)
-_META_TYPES = range(128, 256)  # RFC 6895 section 3.1
-_TYPE_OPT = 41
-_SOA_COUNTERS_BYTES = 20
 _NAMED_BY_DNSPYTHON = re.compile(r"^[^:]*:\d+: ")
 
 
@@ -98,7 +90,7 @@ class _Sink:
         if ttl_s > LARGEST_TTL_S:
             self.faults.add(at, f"TTL {ttl_s} is more than {LARGEST_TTL_S}", "write such as `3600`")
             return
-        if number == _TYPE_OPT or number in _META_TYPES or number == 0:
+        if not is_data(number):
             self.faults.add(
                 at, f"type {dns.rdatatype.to_text(rdata.rdtype)} cannot stand in a zone", "remove the line"
             )
@@ -110,17 +102,12 @@ class _Sink:
             wrong = f"{_shown(owner)} has records of one type with TTLs {rrset.ttl_s} and {ttl_s}"
             self.faults.warn(at, wrong, f"write one TTL; {least} is used (RFC 2181 section 5.2)")
             rrset.ttl_s = least
-        value = _rdata_of(rdata)
+        value = rdata_of(rdata)
         if value in rrset.records:
             self.faults.warn(at, "the record stands twice", "remove one of them")
             return
         rrset.records[value] = None
-        rrset.size += (
-            16
-            + len(value.prefix)
-            + len(value.suffix)
-            + sum(len(label) + 1 for n in value.names for label in n)
-        )
+        rrset.size += octets_of(value)
 
 
 def read_master_file(
@@ -178,11 +165,6 @@ def read_master_file(
     )
     check_zone(zone, file, steered, faults, aliases=aliases or {}, complete=len(faults.found) == already)
     return zone if len(faults.found) == already else None
-
-
-def labels_of(name: dns.name.Name) -> Labels:
-    """An absolute name as lower-case labels, without the root's."""
-    return tuple(label.lower() for label in name.labels[:-1])
 
 
 def _read_entry(reader: dns.zonefile.Reader, entry: str, sink: _Sink) -> None:
@@ -243,21 +225,6 @@ def _depth_after(line: str, depth: int) -> int:
         elif character in "()":
             depth += 1 if character == "(" else -1
     return max(depth, 0)
-
-
-def _rdata_of(rdata: dns.rdata.Rdata) -> Rdata:
-    """RDATA split where a message may compress names (RFC 3597 section 4)."""
-    number = int(rdata.rdtype)
-    if number in _ONE_NAME_TYPES:
-        return Rdata(names=(labels_of(rdata.target),))  # type: ignore[attr-defined]
-    if number == TYPE_MX:
-        preference = int(rdata.preference).to_bytes(2, "big")  # type: ignore[attr-defined]
-        return Rdata(preference, (labels_of(rdata.exchange),))  # type: ignore[attr-defined]
-    wire = rdata.to_digestable()
-    if number == TYPE_SOA:
-        names = (labels_of(rdata.mname), labels_of(rdata.rname))  # type: ignore[attr-defined]
-        return Rdata(names=names, suffix=wire[-_SOA_COUNTERS_BYTES:])
-    return Rdata(wire)
 
 
 # what dnspython says -> (what is wrong, what to write)
