@@ -39,9 +39,15 @@ class _Zone:
     aliases: Mapping[Labels, Collection[str]]
     file: str
     faults: Faults
+    is_ours: bool
 
     def refuse(self, rrset: RRset, wrong: str, fix: str) -> None:
         self.faults.add(Location(self.file, rrset.line, 1), wrong, fix)
+
+    def refuse_ours(self, rrset: RRset, wrong: str, fix: str) -> None:
+        """Refuse what can be served all the same, where whoever reads it can mend it."""
+        keep = self.faults.add if self.is_ours else self.faults.warn
+        keep(Location(self.file, rrset.line, 1), wrong, fix)
 
     def cut_above(self, name: Labels) -> Labels | None:
         """The highest cut at or above a name of the zone; what is at or below it belongs to somebody else."""
@@ -62,11 +68,13 @@ def check_zone(
     *,
     aliases: Mapping[Labels, Collection[str]],
     complete: bool,
+    is_ours: bool = True,
 ) -> None:
     """Keep a fault for everything that must not be served. `steered`: owners -> where they are named;
     `aliases`: those that are CNAMEs, and of which hosts.
 
-    `complete`: every entry of the file could be read; else nothing is said of what is missing."""
+    `complete`: every entry of the file could be read; else nothing is said of what is missing. `is_ours`:
+    the zone is written here; of a primary's zone, what does no harm but to itself is only warned of."""
     by_owner: dict[Labels, dict[int, RRset]] = {}
     for rrset in data.rrsets:
         by_owner.setdefault(rrset.owner, {})[rrset.type] = rrset
@@ -74,7 +82,7 @@ def check_zone(
     nameservers = frozenset(
         record.names[0] for rrset in data.rrsets if rrset.type == TYPE_NS for record in rrset.records
     )
-    zone = _Zone(data, by_owner, cuts, nameservers, steered, aliases, file, faults)
+    zone = _Zone(data, by_owner, cuts, nameservers, steered, aliases, file, faults, is_ours)
     if complete:
         _check_apex(zone)
     for rrset in data.rrsets:
@@ -107,7 +115,8 @@ def _check_alone(zone: _Zone, rrset: RRset) -> None:
     others = [other for kind, other in zone.by_owner[rrset.owner].items() if kind != TYPE_CNAME]
     beside = [other for other in others if other.type not in _BESIDE_CNAME]
     if rrset.type == TYPE_CNAME and beside:
-        wrong = f"{_shown(rrset.owner)} has a CNAME and other data (line {beside[0].line})"
+        line = f" (line {beside[0].line})" if beside[0].line else ""
+        wrong = f"{_shown(rrset.owner)} has a CNAME and other data{line}"
         zone.refuse(rrset, wrong, "keep the CNAME alone, or write addresses instead of it")
 
 
@@ -144,13 +153,13 @@ def _check_nameservers(zone: _Zone, rrset: RRset, *, complete: bool) -> None:
         types = zone.by_owner.get(target, {})
         cut = zone.cut_above(target)
         if TYPE_CNAME in types or _steered_owner(zone, target) in zone.aliases:
-            zone.refuse(
+            zone.refuse_ours(
                 rrset, f"nameserver {_shown(target)} is a CNAME", "give it A and AAAA records of its own"
             )
         elif cut is not None and cut != rrset.owner:
             continue  # its glue stands with the other cut
         elif complete and not any(kind in types for kind in _ADDRESS_TYPES) and not _is_made(zone, target):
-            zone.refuse(
+            zone.refuse_ours(
                 rrset, f"nameserver {_shown(target)} has no address", f"add `{_text(target)}. A 192.0.2.53`"
             )
 
