@@ -94,7 +94,7 @@ class Inbound:
                 multi=True,
                 one_rr_per_rrset=True,
             )
-        except (dns.exception.DNSException, ValueError, NotImplementedError) as error:
+        except (dns.exception.DNSException, ValueError) as error:
             raise TransferFailed(explained(error)) from error
         self._context = message.tsig_ctx
         return message

@@ -92,7 +92,7 @@ class Transfer:
         wire = await stream.message()
         try:
             reply = dns.message.from_wire(wire, keyring=query.keyring, request_mac=query.mac)
-        except (dns.exception.DNSException, ValueError, NotImplementedError) as error:
+        except (dns.exception.DNSException, ValueError) as error:
             raise TransferFailed(explained(error)) from error
         if not query.is_response(reply):
             raise TransferFailed("sends something that answers no question of ours")
