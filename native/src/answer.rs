@@ -31,6 +31,9 @@ pub const BATCH: usize = 64;
 /// Octets that the largest reply over UDP takes, whatever a snapshot's `udp_bytes`.
 pub const UDP_REPLY_BYTES: usize = 4096;
 
+const IPV4_BYTES: usize = 4;
+const IPV6_BYTES: usize = 16;
+
 /// A query and whence it came.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'p> {

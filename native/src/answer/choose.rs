@@ -245,17 +245,23 @@ fn first_sought(wanted: Wanted, steered: &Steered) -> Sought {
     }
 }
 
-/// What a client gets of a choice, by weight where there are several.
-fn pick<'s>(view: &View<'s>, choice: &'s Choice, mut client: Client, sought: Sought) -> Picked<'s> {
-    let mut taken = choice;
+/// What a client gets of a choice.
+#[inline(always)]
+fn pick<'s>(view: &View<'s>, choice: &'s Choice, client: Client, sought: Sought) -> Picked<'s> {
     if choice.alternative_count > 0 {
-        let unit = client.unit(choice.unit4_bits, choice.unit6_bits);
-        client.raise_scope(unit.bits);
-        let candidates = view.choices.alternatives_with(choice, sought);
-        if let Some(alternative) = winner(&view.records.deployment_key, unit, candidates) {
-            taken = view.choices.choice(alternative.choice);
-        }
+        return pick_weighted(view, choice, client, sought);
     }
+    Picked { choice, winner: choice, index: sought.of(choice), client }
+}
+
+/// What a client gets where there are several, by its unit.
+#[inline(never)]
+fn pick_weighted<'s>(view: &View<'s>, choice: &'s Choice, mut client: Client, sought: Sought) -> Picked<'s> {
+    let unit = client.unit(choice.unit4_bits, choice.unit6_bits);
+    client.raise_scope(unit.bits);
+    let candidates = view.choices.alternatives_with(choice, sought);
+    let taken = winner(&view.records.deployment_key, unit, candidates);
+    let taken = taken.map_or(choice, |alternative| view.choices.choice(alternative.choice));
     Picked { choice, winner: taken, index: sought.of(taken), client }
 }
 
@@ -269,6 +275,7 @@ fn count(picked: &Picked<'_>, steered: &Steered, counters: &Counters) {
 }
 
 /// From what was picked to what is answered. `pick`: for what is chosen beside it.
+#[inline(always)]
 fn give<'s>(
     view: &View<'s>,
     wanted: Wanted,
@@ -296,6 +303,7 @@ fn give<'s>(
 
 /// Step 5: the hints of SVCB and HTTPS agree with what A and AAAA are told (DNS-12). `first`: for A, or for
 /// AAAA where there is no A.
+#[inline(never)]
 fn give_hints<'s>(
     view: &View<'s>,
     kind: u16,

@@ -84,6 +84,11 @@ impl Resolved {
         &self.chain[..usize::from(self.chain_length)]
     }
 
+    /// No CNAME, and nothing to be proved: what comes at the end is all that is answered.
+    pub(super) fn is_question_own(&self) -> bool {
+        self.chain_length == 0
+    }
+
     /// AA: everything but a referral at the question itself, and what has no zone or no data.
     pub(super) fn is_authoritative(&self) -> bool {
         self.chain_length > 0 || !matches!(self.end, End::Refused | End::NotReady | End::Referral(_))

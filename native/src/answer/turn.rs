@@ -5,7 +5,7 @@ use super::compose::{Composer, Naming, Task};
 use super::counters::Counter;
 use super::limit::Verdict;
 use super::resolve::{End, resolve};
-use super::{Context, Request, Slot};
+use super::{Context, IPV4_BYTES, IPV6_BYTES, Request, Slot};
 use crate::wire::{
     Asked, Dropped, ExtendedError, Full, MAX_MESSAGE_BYTES, Malformed, Message, Outcome, PLAIN_UDP_BYTES,
     Parsed, Place, Rcode, Reads, ReplyOptions, Section, ServerText, bare_reply, kinds, parse,
@@ -73,7 +73,13 @@ impl Turn<'_> {
             slot.plan,
             context.counters,
         );
-        self.reply(Some(&chosen))
+        let wants_signatures = context.view.signatures.is_some() && slot.asked.is_dnssec_ok();
+        match chosen.given {
+            Given::Addresses(addresses) if slot.resolved.is_question_own() && !wants_signatures => {
+                self.reply_addresses(&chosen, addresses)
+            }
+            _ => self.reply(Some(&chosen)),
+        }
     }
 
     fn begin_in_zones(&mut self) -> Begun {
@@ -212,7 +218,23 @@ impl Turn<'_> {
         self.write(outcome.rcode, 0, error, |_, _| outcome)
     }
 
+    /// The reply to most questions of all: addresses under the question's name, and nothing else.
+    fn reply_addresses(&mut self, chosen: &Chosen<'_>, addresses: &[u8]) -> usize {
+        let kind = self.slot.asked.kind;
+        let is_stale = self.context.view.choices.is_stale();
+        let error = if is_stale { Some(ExtendedError::Stale) } else { self.slot.resolved.error };
+        self.write(Rcode::NoError, chosen.scope_bits, error, |message, _| {
+            let size = if kind == kinds::AAAA { IPV6_BYTES } else { IPV4_BYTES };
+            let is_truncated = message.put_addresses(kind, chosen.ttl_s, addresses, size).is_err();
+            if is_truncated {
+                message.empty();
+            }
+            Outcome { is_truncated, ..header(Rcode::NoError, true) }
+        })
+    }
+
     /// The reply to a question in the zones.
+    #[inline(never)]
     fn reply(&mut self, chosen: Option<&Chosen<'_>>) -> usize {
         let is_given = chosen.is_some_and(|chosen| !matches!(chosen.given, Given::Nothing));
         let (expected, error) = match self.slot.resolved.end {
@@ -241,6 +263,7 @@ impl Turn<'_> {
 
     /// Steps 14 and 15: a message of whatever `fill` writes, with its OPT. `expected`: the rcode as far as the
     /// options depend on it.
+    #[inline(always)]
     fn write(
         &mut self,
         expected: Rcode,

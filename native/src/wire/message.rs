@@ -31,6 +31,7 @@ pub struct Message<'b> {
     buffer: &'b mut [u8],
     length: usize,
     limit: usize,
+    opt_bytes: usize,
     question_end: usize,
     counts: [u16; 3],
 }
@@ -54,7 +55,7 @@ impl<'b> Message<'b> {
             to.copy_from_slice(from);
         }
         let limit = limit.min(buffer.len()).saturating_sub(opt_bytes);
-        Self { buffer, length: question_end, limit, question_end, counts: [0; 3] }
+        Self { buffer, length: question_end, limit, opt_bytes, question_end, counts: [0; 3] }
     }
 
     /// Octets written so far.
@@ -180,22 +181,9 @@ impl<'b> Message<'b> {
         offered_udp_bytes: u16,
     ) -> Result<(), Full> {
         let [size_high, size_low] = offered_udp_bytes.to_be_bytes();
-        let [options_high, options_low] = (options.data_bytes() as u16).to_be_bytes();
         let dnssec_ok = if edns.dnssec_ok { 0x80 } else { 0 }; // RFC 3225
-        self.put(&[
-            0,
-            0,
-            kinds::OPT as u8,
-            size_high,
-            size_low,
-            rcode as u8 >> 4,
-            0,
-            dnssec_ok,
-            0,
-            options_high,
-            options_low,
-        ])?;
-        options.write(self, query)
+        let head = [0, 0, kinds::OPT as u8, size_high, size_low, rcode as u8 >> 4, 0, dnssec_ok, 0];
+        options.write(self, query, head, self.opt_bytes)
     }
 }
 

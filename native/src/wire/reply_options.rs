@@ -40,24 +40,46 @@ pub struct ReplyOptions<'o> {
 impl ReplyOptions<'_> {
     /// Octets of an OPT record with these options.
     pub fn opt_bytes(&self) -> usize {
-        OPT_BYTES + self.data_bytes()
+        OPT_BYTES + self.ecs.map_or(0, Ecs::option_bytes) + self.rest_bytes()
     }
 
-    /// Octets of the options.
-    pub fn data_bytes(&self) -> usize {
-        self.ecs.map_or(0, Ecs::option_bytes)
-            + self.cookie.map_or(0, |cookie| HEAD_BYTES + cookie.len())
+    /// Writes an OPT record of `opt_bytes`, whose first nine octets are given: all before RDLENGTH. `query`:
+    /// where the client subnet stands.
+    pub(super) fn write(
+        &self,
+        message: &mut Message<'_>,
+        query: &[u8],
+        [a, b, c, d, e, f, g, h, i]: [u8; 9],
+        opt_bytes: usize,
+    ) -> Result<(), Full> {
+        let [j, k] = ((opt_bytes - OPT_BYTES) as u16).to_be_bytes();
+        match self.ecs {
+            Some(ecs) => {
+                let ([l, m, n, o, p, q, r, s], address) = ecs.option(query, self.scope_bits);
+                message.put(&[a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s])?;
+                message.put(address)?;
+            }
+            None => message.put(&[a, b, c, d, e, f, g, h, i, j, k])?,
+        }
+        if self.has_more() { self.write_more(message) } else { Ok(()) }
+    }
+
+    /// Whether there is more than a client subnet.
+    fn has_more(&self) -> bool {
+        self.cookie.is_some() || !self.nsid.is_empty() || self.error.is_some()
+    }
+
+    fn rest_bytes(&self) -> usize {
+        if !self.has_more() {
+            return 0;
+        }
+        self.cookie.map_or(0, |cookie| HEAD_BYTES + cookie.len())
             + if self.nsid.is_empty() { 0 } else { HEAD_BYTES + self.nsid.len() }
             + if self.error.is_some() { HEAD_BYTES + 2 } else { 0 }
     }
 
-    /// Writes them. `query`: where the client subnet stands.
-    pub fn write(&self, message: &mut Message<'_>, query: &[u8]) -> Result<(), Full> {
-        if let Some(ecs) = self.ecs {
-            let (head, address) = ecs.option(query, self.scope_bits);
-            message.put(&head)?;
-            message.put(address)?;
-        }
+    #[inline(never)]
+    fn write_more(&self, message: &mut Message<'_>) -> Result<(), Full> {
         if let Some(cookie) = self.cookie {
             put_option(message, OPTION_COOKIE, cookie)?;
         }

@@ -57,8 +57,23 @@ impl<'a> Composer<'a> {
         self.signatures(message, Section::Answer, self.task.resolved.owner, part.of_rrset(id), ttl_s)
     }
 
-    /// Writes RRSIG records.
+    /// Writes the RRSIG records of what has been written, where there are any.
+    #[inline(always)]
     pub(super) fn signatures(
+        &mut self,
+        message: &mut Message<'_>,
+        section: Section,
+        owner: Owner,
+        signatures: &[Signature],
+        ttl_s: u32,
+    ) -> Result<(), Full> {
+        if signatures.is_empty() {
+            return Ok(());
+        }
+        self.some_signatures(message, section, owner, signatures, ttl_s)
+    }
+
+    fn some_signatures(
         &mut self,
         message: &mut Message<'_>,
         section: Section,
@@ -78,6 +93,7 @@ impl<'a> Composer<'a> {
     }
 
     /// A TTL that ends before the signatures do (RFC 4035 section 5.3.3), where they are wanted.
+    #[inline(always)]
     pub(super) fn capped(&self, ttl_s: u32, signatures: &[Signature]) -> u32 {
         let Some(signing) = self.signing else { return ttl_s };
         let left_s = |signature: &Signature| signature.expires_s.saturating_sub(signing.now_s);

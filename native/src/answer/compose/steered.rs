@@ -1,14 +1,13 @@
 //! Writes what was chosen for a steered name: addresses, a CNAME, SVCB and HTTPS with hints, an explanation.
 use super::super::choose::{Chosen, Given};
 use super::super::resolve::Owner;
+use super::super::{IPV4_BYTES, IPV6_BYTES};
 use super::Composer;
 use crate::snapshot::format::{Signature, SteeredRrset, TEMPLATE_HINTS};
 use crate::wire::{Full, Message, Section, kinds};
 
 const KEY_IPV4HINT: u16 = 4; // RFC 9460 section 14.3.2
 const KEY_IPV6HINT: u16 = 6;
-const IPV4_BYTES: usize = 4;
-const IPV6_BYTES: usize = 16;
 
 impl<'a> Composer<'a> {
     /// Writes the answer of a steered name, by its id.
