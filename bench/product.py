@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -71,7 +72,7 @@ class Ticker:
     def __init__(self, deployed: Deployed, form: EngineForm) -> None:
         self.form = form
         self.serving: Serving = prepare(
-            form, deployed.inputs, deployed.databases, deployed.map_file, Registry()
+            form, deployed.inputs, deployed.databases, deployed.map_file, Registry(), os.urandom(16)
         )
         up = PopHealth(PopState.UP, "the bench says so", 0.0)
         self.states = {

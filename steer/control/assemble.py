@@ -33,10 +33,13 @@ def full_name(zone: Zone, name: SteeredName) -> str:
 
 
 def assemble_records(
-    deployment: Deployment, registry: Registry, keys: Mapping[str, KeySet] | None = None
+    deployment: Deployment,
+    registry: Registry,
+    settings: WireSettings | None = None,
+    keys: Mapping[str, KeySet] | None = None,
 ) -> CompiledRecords:
-    """The records part. Steered names are numbered zone by zone in the files' order; `keys`: of each signed
-    zone, by apex, the keys that are published."""
+    """The records part. Steered names are numbered zone by zone in the files' order; `settings`: what is said
+    on the wire, else nothing; `keys`: of each signed zone, by apex, the keys that are published."""
     numbers = {slot: number for number, slot in enumerate(slots(deployment))}
     zones = [
         (zone.data, [_steered(deployment, zone, name, numbers, registry) for name in zone.names])
@@ -52,7 +55,7 @@ def assemble_records(
         deployment_key=deployment.deployment_key,
         slot_count=len(numbers),
         identity=_identity(deployment, signed),
-        settings=WireSettings(deployment.server.udp_bytes),
+        settings=settings or WireSettings(deployment.server.udp_bytes),
         cname_hosts=[_labels(host) for host in Catalogue.of(deployment).hosts],
         signed=signed,
     )
@@ -108,10 +111,15 @@ class ChoiceMaker:
         )
 
     def choices(
-        self, states: Mapping[tuple[str, str], PopHealth], overrides: Overrides, now_s: float
+        self,
+        states: Mapping[tuple[str, str], PopHealth],
+        overrides: Overrides,
+        now_s: float,
+        *,
+        stale: bool = False,
     ) -> bytes:
-        """The choices part under these states; expired overrides have no effect. Drains are part of
-        `states`."""
+        """The choices part under these states, which may be old; expired overrides have no effect. Drains are
+        part of `states`."""
         services = [name.service for name in self.names]
         table = make_choices(
             self.plans,
@@ -127,6 +135,7 @@ class ChoiceMaker:
             self.target_counter,
             self.texts,
             zone_states=self.zone_states,
+            stale=stale,
         )
 
     def forced(self, overrides: Overrides, now_s: float) -> list[Target | None]:

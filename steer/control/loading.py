@@ -27,13 +27,14 @@ class Loader:
     """Reads, maps and proves deployments, one at a time, off the event loop.
 
     One thread does all of it, so that a load which was given up and one that takes its place never meet.
-    `cache`: where packaged databases are unpacked."""
+    `cache`: where packaged databases are unpacked. `cookie_secret`: for deployments that give none."""
 
     form: EngineForm
     registry: Registry
     store: Store
     signing: Signing
     cache: Path
+    cookie_secret: bytes = field(repr=False)
     _worker: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "steer-load"))
 
     async def read(self, directory: Path) -> Inputs:
@@ -55,9 +56,7 @@ class Loader:
     ) -> Serving:
         """Sign it and prove it for the engine. `partly`: even where something cannot be signed. Raises
         Refused."""
-        return await self._in_worker(
-            prepare, self.form, inputs, databases, map_file, self.registry, self.signing, partly=partly
-        )
+        return await self._in_worker(self._prepare, inputs, databases, map_file, partly=partly)
 
     async def renew(self, serving: Serving) -> Serving:
         """Sign it anew where that is due. Raises Refused."""
@@ -74,6 +73,20 @@ class Loader:
     def close(self) -> None:
         """Take no more work; what is under way ends by itself."""
         self._worker.shutdown(wait=False, cancel_futures=True)
+
+    def _prepare(
+        self, inputs: Inputs, databases: Databases | None, map_file: MapFile, *, partly: bool
+    ) -> Serving:
+        return prepare(
+            self.form,
+            inputs,
+            databases,
+            map_file,
+            self.registry,
+            self.cookie_secret,
+            self.signing,
+            partly=partly,
+        )
 
     def _save(self, serving: Serving, now_s: float) -> None:
         deployment, identity = serving.deployment, serving.map_file.identity
@@ -101,9 +114,7 @@ class Loader:
                 databases = find_databases(inputs.deployment, self.cache)
             except Refused:
                 log.warning("the databases of the last good deployment are gone; it serves without them")
-            serving = prepare(
-                self.form, inputs, databases, map_file, self.registry, self.signing, partly=True
-            )
+            serving = self._prepare(inputs, databases, map_file, partly=True)
         except (Refused, ValueError, OSError) as error:
             log.warning("deployment %d of the store cannot serve: %s", stored.number, error)
             return None

@@ -15,6 +15,7 @@ from steer.control.inputs import Inputs, find_databases, read_inputs, read_overr
 from steer.control.map_child import Databases, MapBuildError, ensure_map
 from steer.control.runtime import Serving, prepare
 from steer.control.slow_clock import build_fault
+from steer.control.wire_settings import COOKIE_SECRET_BYTES
 from steer.dataplane.engine import EngineForm, load_engine
 from steer.decide.health import HealthBook, judge
 from steer.errors import Refused
@@ -90,7 +91,8 @@ async def _serving(
         map_file = await ensure_map(inputs.deployment, databases, maps, progress)
     except MapBuildError as error:
         raise Refused([build_fault(inputs.deployment.directory, error)]) from error
-    return await asyncio.to_thread(prepare, form, inputs, databases, map_file, Registry())
+    secret = os.urandom(COOKIE_SECRET_BYTES)
+    return await asyncio.to_thread(prepare, form, inputs, databases, map_file, Registry(), secret)
 
 
 def _maps(inputs: Inputs, environment: Mapping[str, str]) -> Path:

@@ -3,10 +3,10 @@
 Everything here runs on one event loop and takes milliseconds; files, sockets and waiting are for the
 clocks."""
 
-import hashlib
 import logging
+import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,14 @@ from steer.control.explain import World
 from steer.control.inputs import Inputs
 from steer.control.map_child import Databases, MapFile
 from steer.control.signing import Signing, SigningReport
+from steer.control.wire_settings import COOKIE_SECRET_BYTES, hashes_of, limiter_of, wire_settings
 from steer.dataplane.engine import Engine, EngineForm
 from steer.decide.health import HealthBook, changes, judge, same_choices
 from steer.errors import Fault, Refused
-from steer.model.deployment import Deployment, Drain, ForcedTarget, Overrides
+from steer.model.deployment import Deployment, Drain, ForcedTarget, Overrides, RateLimit
 from steer.model.service import Service
 from steer.model.status import Observation
+from steer.publish.records_part import WireSettings
 from steer.telemetry.counters import Registry
 from steer.telemetry.metrics import Metrics, Readings
 
@@ -40,6 +42,7 @@ class Serving:
     databases: Databases | None
     map_file: MapFile
     maker: ChoiceMaker
+    settings: WireSettings
     records: Any
     map: Any
     signatures: Any = None  # None: no zone is signed
@@ -63,29 +66,34 @@ def prepare(
     databases: Databases | None,
     map_file: MapFile,
     registry: Registry,
+    cookie_secret: bytes,
     signing: Signing | None = None,
     *,
     partly: bool = False,
 ) -> Serving:
     """Prove a deployment's records and map for the engine. Not on the event loop: it may take seconds.
 
-    `signing` None: its zones are left unsigned, as for looks without a server. `partly`: see `Signing`."""
-    maker = ChoiceMaker.of(map_file.plans, inputs.deployment, map_file.identity, registry)
+    `cookie_secret`: 16 bytes, for a deployment that gives none. `signing` None: its zones are left unsigned,
+    as for looks without a server. `partly`: see `Signing`."""
+    deployment = inputs.deployment
+    maker = ChoiceMaker.of(map_file.plans, deployment, map_file.identity, registry)
     map_part = form.Map(str(map_file.path))
+    settings = wire_settings(deployment, hashes_of(deployment, map_file), cookie_secret)
     if signing is None:
-        records = form.Records(assemble_records(inputs.deployment, registry).data)
-        return Serving(inputs, databases, map_file, maker, records, map_part)
-    made = signing.assemble(inputs.deployment, map_file.plans, registry, partly=partly)
+        records = form.Records(assemble_records(deployment, registry, settings).data)
+        return Serving(inputs, databases, map_file, maker, settings, records, map_part)
+    made = signing.assemble(deployment, map_file.plans, registry, settings, partly=partly)
     signatures = form.Signatures(made.signatures) if made.signatures is not None else None
     records = form.Records(made.records)
-    return Serving(inputs, databases, map_file, maker, records, map_part, signatures, made.report)
+    return Serving(inputs, databases, map_file, maker, settings, records, map_part, signatures, made.report)
 
 
 def renew(form: EngineForm, serving: Serving, registry: Registry, signing: Signing) -> Serving:
     """The same deployment with the records and signatures of this moment. Not on the event loop.
 
     Raises Refused for keys with which nothing was ever signed and nothing can be."""
-    made = signing.assemble(serving.deployment, serving.map_file.plans, registry, partly=True)
+    plans, settings = serving.map_file.plans, serving.settings
+    made = signing.assemble(serving.deployment, plans, registry, settings, partly=True)
     signatures = form.Signatures(made.signatures) if made.signatures is not None else None
     return replace(serving, records=form.Records(made.records), signatures=signatures, signing=made.report)
 
@@ -119,11 +127,19 @@ class Swaps:
 class Runtime:
     """One server's present. `serving` is None until the first deployment is taken."""
 
-    def __init__(self, directory: Path, form: EngineForm, started_s: float) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        form: EngineForm,
+        started_s: float,
+        draw: Callable[[int], bytes] = os.urandom,
+    ) -> None:
+        """`draw`: that many random bytes."""
         self.directory = directory
         self.form = form
         self.started_s = self.serving_since_s = started_s
         self.registry = Registry()
+        self.cookie_secret = draw(COOKIE_SECRET_BYTES)  # one for the life of the process
         self.metrics = Metrics(self.readings)
         self.serving: Serving | None = None
         self.engine: Engine | None = None
@@ -134,6 +150,8 @@ class Runtime:
         self.pending: dict[str, Pending] = {}
         self.build: Build | None = None
         self.swaps = Swaps()
+        self._draw = draw
+        self._limit: RateLimit | None = None  # what the engine's limiter was made for
         self._coming: dict[str, Service] = {}
         self._unexpired: tuple[tuple[ForcedTarget, ...], tuple[Drain, ...]] = ((), ())  # at the last look
         self._published: tuple[ForcedTarget, ...] | None = None  # None: publish at the next chance
@@ -163,7 +181,8 @@ class Runtime:
         begun = time.perf_counter() if begun is None else begun
         self._published = None  # should anything below fail, the next tick tries again
         states = {key: record.health for key, record in self.book.records.items()}
-        choices = self.form.Choices(self.serving.maker.choices(states, self.overrides, now_s))
+        maker = self.serving.maker
+        choices = self.form.Choices(maker.choices(states, self.overrides, now_s, stale=self.book.stale))
         self.snapshot = self.serving.snapshot(self.form, choices)
         if self.engine is not None:
             self.engine.swap(self.snapshot)
@@ -206,6 +225,22 @@ class Runtime:
         self.book = judge(self.book, (), now_s, self.judged_services, self.overrides.drains)
         self.publish(now_s)
         self._tell_signing(now_s)
+        self._set_limit()
+
+    def start(self, engine: Engine) -> None:
+        """Have the engine answer from what serves."""
+        self.engine = engine
+        self._set_limit()
+        engine.start(self.snapshot)
+
+    def _set_limit(self) -> None:
+        """Limit responses as the deployment says; a new limit begins with an empty table."""
+        if self.engine is None or self.serving is None:
+            return
+        limit = self.serving.deployment.server.rate_limit
+        if limit != self._limit:
+            self.engine.set_limiter(limiter_of(self.form, limit, self._draw))
+            self._limit = limit
 
     def take_renewed(self, before: Serving, renewed: Serving, now_s: float) -> None:
         """Serve the records and signatures of `renewed` by one swap, unless something else than `before`
@@ -308,14 +343,7 @@ class Runtime:
 
     def hashes(self) -> dict[str, str]:
         """What serves, by hash."""
-        if self.serving is None:
-            return {}
-        databases = " ".join(self.serving.map_file.databases.values())
-        return {
-            "policy": self.serving.deployment.policy_hash,
-            "map": self.serving.map_file.identity.hex(),
-            "geodata": hashlib.sha256(databases.encode()).hexdigest(),
-        }
+        return hashes_of(self.serving.deployment, self.serving.map_file) if self.serving else {}
 
     def readings(self) -> Readings | None:
         """Everything for the metrics; None until something serves."""

@@ -116,9 +116,8 @@ async def _answer(
 ) -> None:
     """Answer queries and requests, and keep both clocks going, until cancelled."""
     runtime = start.runtime
-    sockets.engine.start(runtime.snapshot)
+    runtime.start(sockets.engine)
     give_way()
-    runtime.engine = sockets.engine
     ports = zip(start.settings.listen, sockets.engine.ports(), strict=True)
     listen = tuple(Endpoint(each.address, port) for each, port in ports)
     runtime.listen = tuple(map(str, listen))

@@ -19,6 +19,7 @@ from steer.model.deployment import Deployment
 from steer.model.dnssec import KeySet
 from steer.model.map import PlanTable
 from steer.model.records import AnswerSet
+from steer.publish.records_part import WireSettings
 from steer.publish.signature_cache import SignatureCache
 from steer.publish.signing import Signed, ZoneSigning, sign_records
 from steer.publish.store import Store
@@ -109,18 +110,24 @@ class Signing:
         self._saved = (self._keys, self._cache)
 
     def assemble(
-        self, deployment: Deployment, plans: PlanTable, registry: Registry, *, partly: bool
+        self,
+        deployment: Deployment,
+        plans: PlanTable,
+        registry: Registry,
+        settings: WireSettings,
+        *,
+        partly: bool,
     ) -> Assembled:
         """Records and signatures of this moment. `partly`: also where a signature can neither be made nor
         found; else that is a fault.
 
         Raises Refused for keys with which nothing was ever signed and nothing can be."""
         if all(zone.dnssec is None for zone in deployment.zones):
-            return Assembled(assemble_records(deployment, registry).data)
+            return Assembled(assemble_records(deployment, registry, settings).data)
         begun_s, now_s = self.clock.steady_s(), self.clock.wall_s()
         objection = self.clock.objection(self._cache.newest_inception_s)
         keys, faults = self._key_sets(deployment, now_s, objection)
-        compiled = assemble_records(deployment, registry, keys)
+        compiled = assemble_records(deployment, registry, settings, keys)
         signed = sign_records(
             compiled,
             _answer_sets(deployment, plans),

@@ -19,6 +19,7 @@ from steer.control.runtime import Build, Runtime, Serving
 from steer.control.sd_notify import ServiceManager
 from steer.control.watch import QuietWatch, Signatures, signatures
 from steer.errors import Fault, Refused
+from steer.model.deployment import ServerSettings
 from steer.sources.overrides_file import FILE_NAME as OVERRIDES_NAME
 from steer.sources.status_poll import StatusPoller, poll_targets
 
@@ -198,8 +199,8 @@ class SlowClock:
         self.poller.update(poll_targets(self.runtime.judged_services))
         for warning in new.inputs.warnings:
             log.warning("%s", warning)
-        if before is not None and before.deployment.server != new.deployment.server:
-            log.warning("listen, api, threads, user and limits of steer.yaml change at the next start only")
+        if before is not None and _needs_a_start(before.deployment.server, new.deployment.server):
+            log.warning("listen, api, threads, user and tcp of steer.yaml change at the next start only")
 
     def _say(self, progress: str) -> None:
         now_s = self.runtime.build.since_s if self.runtime.build else self.wall_s()
@@ -243,6 +244,17 @@ class SlowClock:
             return False
         self.reread.clear()
         return True
+
+
+def _needs_a_start(old: ServerSettings, new: ServerSettings) -> bool:
+    """Whether settings differ that a running server cannot take up."""
+    return new != replace(
+        old,
+        udp_bytes=new.udp_bytes,
+        cookies=new.cookies,
+        rate_limit=new.rate_limit,
+        identity=new.identity,
+    )
 
 
 def kind_of_input(faults: Collection[Fault]) -> str:

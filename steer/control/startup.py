@@ -104,6 +104,7 @@ def bound(form: EngineForm, settings: ServerSettings) -> Iterator[Bound]:
             listen,
             settings.threads,
             tcp_idle_s=settings.tcp_idle_s,
+            tcp_total_s=settings.tcp_total_s,
             tcp_connections=allowed_connections(settings.tcp_connections),
             tcp_per_prefix=settings.tcp_per_prefix,
         )
@@ -187,7 +188,8 @@ def _open(
         )
     signing = Signing(ClockGuard(wall_s), store)
     signing.recall()
-    loader = Loader(runtime.form, runtime.registry, store, signing, cache_directory(environment))
+    cache, secret = cache_directory(environment), runtime.cookie_secret
+    loader = Loader(runtime.form, runtime.registry, store, signing, cache, secret)
     return Start(runtime, loader, environment, inputs)
 
 

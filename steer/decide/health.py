@@ -34,10 +34,13 @@ _USABLE = (PopState.UP, PopState.DEGRADED)
 
 @dataclass(frozen=True, slots=True)
 class HealthBook:
-    """Every POP's record, by (service, POP), and the alarms that stand. An empty book is a good start."""
+    """Every POP's record, by (service, POP), and the alarms that stand. An empty book is a good start.
+
+    `stale`: of some service every state is old: each poll fails, or none has come for long, or yet."""
 
     records: Mapping[Key, PopRecord] = field(default_factory=dict)
     alarms: tuple[Alarm, ...] = ()
+    stale: bool = False
 
     def health(self, service: str, pop: str) -> PopHealth:
         """One POP's health for one service. KeyError for one that was never judged."""
@@ -81,12 +84,13 @@ def judge(
     for key, verdict in verdicts.items():
         records[key] = _show(records[key], verdict, drained.get(key), now_s)
     alarms = tuple(alarm for service in services.values() for alarm in _alarms(service, records, now_s))
-    return HealthBook(records, alarms)
+    stale = any(_is_stale(service, records, now_s) for service in services.values())
+    return HealthBook(records, alarms, stale)
 
 
 def same_choices(old: HealthBook, new: HealthBook) -> bool:
     """Whether the two books lead to the same answers and TTLs, so that choices need not be made anew."""
-    return old.records.keys() == new.records.keys() and all(
+    return (old.records.keys(), old.stale) == (new.records.keys(), new.stale) and all(
         (before.health.state, before.health.changing) == (after.health.state, after.health.changing)
         for before, after in ((old.records[key], new.records[key]) for key in new.records)
     )
@@ -151,7 +155,7 @@ def _settle(record: PopRecord, verdict: _Verdict) -> PopRecord:
 
 
 def _judge_service(service: Service, records: Mapping[Key, PopRecord]) -> dict[str, _Verdict]:
-    polled = {name: records[service.name, name] for name, pop in service.pops.items() if pop.status_url}
+    polled = _polled(service, records)
     nobody = _nobody_answers(polled, records)
     if nobody:
         polled = _as_before_blindness(polled, service.health)
@@ -286,11 +290,38 @@ def _show(record: PopRecord, verdict: _Verdict, drain: Drain | None, now_s: floa
     return record if health == record.health else replace(record, health=health)
 
 
+def _is_stale(service: Service, records: Mapping[Key, PopRecord], now_s: float) -> bool:
+    """Whether nothing is known of how the service's POPs are now; one without polled POPs needs no polls."""
+    polled = _polled(service, records)
+    late_s = _late_s(service.health)
+    return bool(polled) and (
+        _every_poll_fails(service, polled, records)
+        or all(not record.polled_s or now_s - record.polled_s > late_s for record in polled.values())
+    )
+
+
+def _every_poll_fails(
+    service: Service, polled: Mapping[str, PopRecord], records: Mapping[Key, PopRecord]
+) -> bool:
+    return _nobody_answers(polled, records) and all(
+        record.silences >= service.health.fall for record in polled.values()
+    )
+
+
+def _polled(service: Service, records: Mapping[Key, PopRecord]) -> dict[str, PopRecord]:
+    return {name: records[service.name, name] for name, pop in service.pops.items() if pop.status_url}
+
+
+def _late_s(settings: HealthSettings) -> float:
+    """Without a poll for this long, something keeps us from polling."""
+    return 2 * settings.fall * settings.interval_s
+
+
 def _alarms(service: Service, records: Mapping[Key, PopRecord], now_s: float) -> Iterator[Alarm]:
     settings = service.health
-    polled = {name: records[service.name, name] for name, pop in service.pops.items() if pop.status_url}
+    polled = _polled(service, records)
     if _nobody_answers(polled, records):
-        if all(record.silences >= settings.fall for record in polled.values()):
+        if _every_poll_fails(service, polled, records):
             yield Alarm("every_poll_fails", f"{service.name}: no POP answers, so their last states stay")
     elif suspects := sorted(
         name for name in _suspects(service, records, polled) if polled[name].silences >= settings.fall
@@ -300,7 +331,7 @@ def _alarms(service: Service, records: Mapping[Key, PopRecord], now_s: float) ->
             f"{service.name}: {', '.join(suspects)} fell silent at once, more than max_removed allows: "
             "unknown until they answer; look at this nameserver's own network first",
         )
-    late_s = 2 * settings.fall * settings.interval_s
+    late_s = _late_s(settings)
     late = sorted(
         name for name, record in polled.items() if record.polled_s and now_s - record.polled_s > late_s
     )

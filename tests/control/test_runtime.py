@@ -2,13 +2,15 @@
 
 import asyncio
 import dataclasses
+from dataclasses import replace
 from typing import Any
 
+import dns.message
 import pytest
 
 from steer.control.offline import Offline, load_offline
 from steer.control.runtime import Runtime
-from steer.model.deployment import Drain, ForcedTarget, Overrides
+from steer.model.deployment import Drain, ForcedTarget, Overrides, RateLimit
 from steer.model.service import Target
 from steer.model.status import Observation, PopState, StatusReport
 from tests.control.cdn import LOCATIONS, Cdn
@@ -20,6 +22,10 @@ class FakeEngine:
     def __init__(self) -> None:
         self.snapshots: list[Any] = []
         self.failing = False
+        self.limiters: list[Any] = []
+
+    def set_limiter(self, limiter: Any) -> None:
+        self.limiters.append(limiter)
 
     def swap(self, snapshot: Any) -> None:
         if self.failing:
@@ -155,3 +161,37 @@ def test_a_pop_that_is_down_and_an_alarm_are_warnings(
     texts = [(record.levelname, record.getMessage()) for record in caplog.records]
     assert any(level == "WARNING" and "up -> down" in text for level, text in texts)
     assert any(level == "ERROR" and text.startswith("alarm every_poll_fails") for level, text in texts)
+
+
+def test_the_rate_limit_follows_the_deployment_and_keeps_its_table_otherwise(runtime: Runtime) -> None:
+    serving = runtime.serving
+    assert serving is not None
+    engine = engine_of(runtime)
+    assert len(engine.limiters) == 1
+    assert engine.limiters[0] is not None
+    runtime.take(serving, 101.0)
+    assert len(engine.limiters) == 1
+    server = replace(serving.deployment.server, rate_limit=RateLimit(per_second=0))
+    inputs = replace(serving.inputs, deployment=replace(serving.deployment, server=server))
+    runtime.take(replace(serving, inputs=inputs), 102.0)
+    assert engine.limiters[1:] == [None]
+    runtime.take(serving, 103.0)
+    assert len(engine.limiters) == 3
+
+
+def test_old_states_are_told_of_in_the_answers(runtime: Runtime) -> None:
+    query = dns.message.make_query("www.cdn.example", "A", use_edns=0, payload=1232)
+
+    def told() -> list[int]:
+        reply = runtime.snapshot.answer(query.to_wire(), bytes((192, 0, 2, 1)), False, 100)
+        return [int(option.code) for option in dns.message.from_wire(reply).options if option.otype == 15]
+
+    assert told() == []
+    for round_of_polls in range(4):
+        at_s = 102.0 + 2 * round_of_polls
+        runtime.observe([said(pop, at_s, None) for pop in LOCATIONS], at_s)
+    assert told() == [3]
+    before = swaps(runtime)
+    runtime.observe([said(pop, 112.0) for pop in LOCATIONS], 112.0)
+    assert told() == []
+    assert swaps(runtime) == before + 1

@@ -77,7 +77,9 @@ def signed_by(serving: Serving, *keys: DnssecKey, **settings: Any) -> Serving:
 
 
 def make(offline: Offline, serving: Serving, signing: Signing, *, partly: bool = True) -> Serving:
-    return prepare(offline.form, serving.inputs, None, serving.map_file, Registry(), signing, partly=partly)
+    return prepare(
+        offline.form, serving.inputs, None, serving.map_file, Registry(), bytes(16), signing, partly=partly
+    )
 
 
 def ask(offline: Offline, serving: Serving, name: str, rtype: str, now_s: float) -> dns.message.Message:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from steer.decide.health import HealthBook, changes, judge, same_choices
+from steer.decide.health_disk import from_json, to_json
 from steer.model.deployment import Drain
 from steer.model.service import HealthSettings
 from steer.model.status import Load, Observation, PopState, StatusReport
@@ -204,6 +205,57 @@ def test_the_first_that_answers_is_up_where_no_other_is() -> None:
     assert world.states() == "DD"
     world.poll("a", UP)
     assert world.states() == "UD"
+
+
+def test_a_book_is_stale_while_nothing_new_is_heard_of_a_service() -> None:
+    world = World(make_service("ab"))
+    found: list[tuple[str, bool]] = []
+
+    def note(what: str) -> None:
+        found.append((what, world.book.stale))
+
+    world.judge()
+    note("nothing heard yet")
+    world.poll("a", UP)
+    note("one heard")
+    world.step(a=REFUSED, b=REFUSED)
+    world.step(a=REFUSED, b=REFUSED)
+    note("silent, but not for long")
+    before = world.book
+    world.step(a=REFUSED, b=REFUSED)
+    note("silent for long")
+    assert not same_choices(before, world.book)
+    world.step(a=REFUSED)
+    note("one answers again")
+    world.now_s += 60
+    world.judge()
+    note("not polled for long")
+    assert found == [
+        ("nothing heard yet", True),
+        ("one heard", False),
+        ("silent, but not for long", False),
+        ("silent for long", True),
+        ("one answers again", False),
+        ("not polled for long", True),
+    ]
+
+
+def test_a_book_from_disk_is_stale_once_it_is_old() -> None:
+    world = World(make_service("ab"))
+    world.step()
+    world.book = from_json(to_json(world.book))
+    world.judge()
+    assert not world.book.stale
+    world.now_s += 7
+    world.judge()
+    assert world.book.stale
+
+
+def test_a_service_that_is_not_polled_is_never_stale() -> None:
+    pops = {name: replace(pop, status_url=None) for name, pop in make_service("ab").pops.items()}
+    world = World(replace(make_service("ab"), pops=pops))
+    world.judge()
+    assert not world.book.stale
 
 
 def test_alarms_rise_and_end() -> None:
