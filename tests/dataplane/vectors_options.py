@@ -1,4 +1,4 @@
-"""Vectors for DNS-8, DNS-9, DNS-11: identity, cookies, errors, NOTIFY (the world: tests/dataplane/world.py)."""
+"""Vectors for DNS-8, DNS-9, DNS-11: identity, cookies, errors, NOTIFY; the world is that of world.py."""
 
 from tests.dataplane.signing import NOW_S
 from tests.dataplane.vectors import (
