@@ -13,6 +13,7 @@ from pathlib import Path
 
 from conformance import (
     check_clients,
+    check_cookies,
     check_dnsviz,
     check_edns,
     check_resolvers,
@@ -32,6 +33,7 @@ CHECKS: dict[str, tuple[Check, tuple[str, ...]]] = {
     "dnsviz": (check_dnsviz.check, ("dnsviz",)),
     "rfc8906": (check_rfc8906.check, ("dig",)),
     "edns": (check_edns.check, ("dig", "kdig")),
+    "cookies": (check_cookies.check, ("dig", "named", "knotd")),
     "clients": (check_clients.check, ("dig", "kdig", "drill", "delv")),
     "resolvers": (check_resolvers.check, ("dig", "delv", "unbound", "pdns_recursor")),
 }

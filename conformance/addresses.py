@@ -27,11 +27,14 @@ CLIENTS = (
 )
 UNBOUND = ("127.0.0.51", "45.15.0.51", "2a0e:b110::51")  # where it listens, and from where it asks
 RECURSOR = ("127.0.0.52", "45.15.0.52", "2a0e:b110::52")
+BIND, KNOT = ("45.16.0.53", "2a0e:b111::53"), ("45.16.1.53", "2a0e:b111:1::53")
 OWN = (
     *(address for _, *both in (ROOT, TLD, HOSTING, *STEER) for address in both),
     *MAIL,
     *UNBOUND[1:],
     *RECURSOR[1:],
+    *BIND,
+    *KNOT,
     *(address for address, _ in CLIENTS),
 )
 """Everything that goes onto the namespace's loopback interface."""

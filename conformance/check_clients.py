@@ -3,9 +3,10 @@
 Steered answers are held against `steer explain`, plain ones against the zone file as dnspython reads it."""
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import cycle
 from urllib.parse import urlencode
@@ -19,7 +20,7 @@ from conformance.addresses import CLIENTS, STEER_SERVERS, ZONE
 from conformance.daemons import output
 from conformance.mini_internet import MiniInternet
 from conformance.printed import Printed, Record, record, records_of
-from conformance.questions import NODATA, NXDOMAIN, PLAIN, REFERRALS, STEERED, SUBNETS, TYPES
+from conformance.questions import ADDRESSED, ASKED, NODATA, NXDOMAIN, PLAIN, REFERRALS, SUBNETS
 from conformance.results import Result
 
 API = "http://127.0.0.1:8053"
@@ -85,6 +86,13 @@ def drill(question: Question) -> Printed:
     return Printed(output(["drill", "-a", *question.more, *where, question.name, question.rdtype]))
 
 
+UNTRACED = tuple(f"{label}.{ZONE}" for label in ("b.c.tenants", "a.b.nx", "under.not.wild", "plain"))
+"""drill gives up two labels below what does not exist, and at an alias; delv and the resolvers go on."""
+TRACED = tuple(
+    each
+    for each in (*ADDRESSED, *PLAIN, *NODATA, *((name, "A") for name in NXDOMAIN))
+    if each[0] not in UNTRACED or each[1] == "CNAME"
+)
 TOOLS: dict[str, Ask] = {"dig": dig, "kdig": kdig, "drill": drill}
 FORMS: dict[str, Sequence[tuple[str, ...]]] = {
     "dig": ((), ("+tcp",), ("+dnssec",)),
@@ -109,13 +117,19 @@ def check(internet: MiniInternet) -> Iterator[Result]:
                 yield judged(tool, "steered names, by client subnet", partial(like_explain, ask), subnets)
             asked = list(steered(("",), forms))
             yield judged(tool, "steered names, by resolver", partial(like_explain, ask), asked)
+            if tool != "drill":
+                asked = [each for each in subnets if each.rdtype == "HTTPS" and each.name != ZONE]
+                yield judged(tool, "hints of HTTPS agree with A and AAAA", partial(hints_faults, ask), asked)
             asked = list(plain(PLAIN, forms))
             yield judged(tool, "plain data, as in the zone file", partial(like_zone, ask, zone), asked)
             asked = list(plain((*NODATA, *((name, "A") for name in NXDOMAIN)), forms))
             yield judged(tool, "NODATA and NXDOMAIN", partial(negative_faults, ask), asked)
             asked = list(plain(((name, "A") for name in REFERRALS), forms))
             yield judged(tool, "referrals", partial(referral_faults, ask), asked)
-        if not internet.signed:
+        if internet.signed:
+            traced = [Question("", *question) for question in TRACED]
+            yield judged("drill", "trusted, traced from the root", partial(traced_faults, internet), traced)
+        else:
             asked = list(steered(("",), ((),)))
             yield judged("delv", "steered names, without validation", delv_like_explain, asked)
 
@@ -124,10 +138,9 @@ def steered(subnets: Iterable[str], forms: Iterable[tuple[str, ...]]) -> Iterato
     """Every steered name, type and subnet, the forms and servers in turn."""
     turns = zip(cycle(list(forms)), cycle(STEER_SERVERS), strict=False)
     for subnet in subnets:
-        for name in STEERED:
-            for rdtype in TYPES:
-                form, server = next(turns)
-                yield Question(server, name, rdtype, subnet, form)
+        for name, rdtype in ASKED:
+            form, server = next(turns)
+            yield Question(server, name, rdtype, subnet, form)
 
 
 def plain(asked: Iterable[tuple[str, str]], forms: Iterable[tuple[str, ...]]) -> Iterator[Question]:
@@ -151,6 +164,34 @@ def like_explain(ask: Ask, question: Question) -> list[str]:
     if wanted.agrees is False:
         faults.append(f"{question}: explain's reasons are not the engine's answer")
     return faults
+
+
+def hints_faults(ask: Ask, question: Question) -> list[str]:
+    """Whether the hints of HTTPS records are the addresses of A and AAAA, with their scope (DNS-12)."""
+    service = ask(question)
+    own = [rdata for _, _, rdata in service.records() if rdata.split()[:2] == ["1", "."]]
+    if not own:
+        return [f"{question}: no record of its own"]
+    faults = []
+    for kind, key in (("A", "ipv4hint"), ("AAAA", "ipv6hint")):
+        addresses = ask(replace(question, rdtype=kind))
+        wanted = sorted(rdata for _, rdtype, rdata in addresses.records() if rdtype == kind)
+        if service.scope != addresses.scope:
+            faults.append(f"{question}: scope {service.scope}, that of {kind} is {addresses.scope}")
+        for rdata in own:
+            found = re.search(rf'{key}="([^"]+)"', rdata)
+            if not found or sorted(found[1].split(",")) != wanted:
+                faults.append(f"{question}: {key} in {rdata}, {kind} gives {wanted}")
+    return faults
+
+
+def traced_faults(internet: MiniInternet, question: Question) -> list[str]:
+    """drill goes down from the root by itself, and must trust the answer in the end."""
+    trust = ["-k", str(internet.anchor_file), "-r", str(internet.hints)]
+    text = output(["drill", "-TD", *trust, question.name, question.rdtype])
+    last = [line for line in text.splitlines() if line.startswith("[")]
+    wanted = (f"[T] {question.name}\t", f"[T] Existence denied: {question.name} {question.rdtype}")
+    return [] if last and last[-1].startswith(wanted) else [f"{question}: {last[-1:] or text[-200:]}"]
 
 
 def delv_like_explain(question: Question) -> list[str]:

@@ -12,17 +12,19 @@ from conformance.addresses import ROOT, ZONE
 from conformance.daemons import output
 from conformance.explained import DNSVIZ
 from conformance.mini_internet import MiniInternet
-from conformance.questions import NXDOMAIN, REFERRALS, STEERED
+from conformance.questions import HOSTS, NXDOMAIN, REFERRALS, STEERED
 from conformance.results import EXPLAINED, FAILED, OK, Result
 
 CHECKER = "dnsviz"
 NAMES = (
     *STEERED,
+    *HOSTS[:2],
     *(f"{label}.{ZONE}" for label in ("text", "ent", "alias", "any.wild", "big")),
     NXDOMAIN[0],
     *REFERRALS,
 )
 LIMIT_S = 120.0
+INSECURE = f"child.{ZONE}"  # delegated without DS
 STATUS = re.compile(r"\[([.!?-]+)\]")  # secure, bogus, non-existent or expired, insecure
 
 
@@ -58,11 +60,17 @@ def judge(found: dict[str, Any]) -> tuple[list[str], list[str]]:
 
 
 def statuses(printed: str, signed: bool) -> Result:
-    """Each printed RRset must be secure; in an unsigned zone of ours, insecure."""
-    lines = [line for line in printed.splitlines() if STATUS.search(line)]
-    wanted = {"."} if signed else {".", "-"}
-    faults = [line.strip() for line in lines if not set(STATUS.findall(line)) <= wanted]
-    return Result.of(CHECKER, "status of every RRset under our trust anchor", len(lines), faults)
+    """Each printed RRset must be secure; in an unsigned zone of ours, and below its delegation without DS,
+    insecure."""
+    faults, cases, name = [], 0, ""
+    for line in printed.splitlines():
+        name = name if line.startswith(" ") else line.split()[0] if line.split() else ""
+        insecure = not signed or f"{name}.".endswith(INSECURE)
+        found = set(STATUS.findall(line))
+        cases += bool(found)
+        if not found <= ({".", "-"} if insecure else {"."}):
+            faults.append(f"{name}: {line.strip()}")
+    return Result.of(CHECKER, "status of every RRset under our trust anchor", cases, faults)
 
 
 def _messages(value: Any, path: tuple[str, ...]) -> Iterator[tuple[str, str, dict[str, Any]]]:

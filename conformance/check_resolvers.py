@@ -4,6 +4,7 @@ import random
 import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from ipaddress import ip_network
 from urllib.request import urlopen
@@ -13,16 +14,18 @@ import dns.zone
 from conformance.addresses import CLIENTS, UNBOUND, ZONE
 from conformance.check_clients import API, WORKERS, Explained, Question, explained, looked_up, plain_zone
 from conformance.daemons import output
+from conformance.explained import UNBOUND_HOSTS
 from conformance.mini_internet import MiniInternet
-from conformance.printed import Printed, Record
-from conformance.questions import NODATA, NXDOMAIN, PLAIN, STEERED, TYPES
+from conformance.printed import Printed, Record, record
+from conformance.questions import ADDRESSED, ALIASED, ASKED, NODATA, NXDOMAIN, PLAIN
 from conformance.resolvers import RESOLVERS, Resolver
-from conformance.results import Result
+from conformance.results import EXPLAINED, OK, Result
 
 WWW = f"www.{ZONE}"
 LONGEST = {4: 24, 6: 56}  # SOURCE that both resolvers send
 CACHED_PREFIXES = ("133.1.0.0/24", "200.160.2.0/24", "193.0.6.0/24", "2001:200::/56", "2001:67c:2e8::/56")
 OTHERS_PER_SCOPE = 10
+EDGES = {"www.elsewhere.example.": "45.14.1.80", "edge.elsewhere.example.": "45.14.1.81"}
 HOSTED = (
     (f"www.child.{ZONE}", "45.14.1.90"),
     (f"www.secure.{ZONE}", "45.14.1.90"),
@@ -35,13 +38,20 @@ def check(internet: MiniInternet) -> Iterator[Result]:
     zone = plain_zone(internet)
     for resolver in RESOLVERS:
         with resolver.running(internet), ThreadPoolExecutor(WORKERS) as pool:
-            asked = [(*client, name, rdtype) for client in CLIENTS for name in STEERED for rdtype in TYPES]
-            found = pool.map(partial(steered_faults, resolver), asked)
-            yield Result.of(
-                resolver.name, "steered names, clients of eight networks", len(asked), flat(found)
+            addressed = [(*client, *question) for client in CLIENTS for question in ADDRESSED]
+            for when in ("", ", once cached"):
+                found = pool.map(partial(steered_faults, resolver), addressed)
+                what = f"steered addresses, clients of eight networks{when}"
+                yield Result.of(resolver.name, what, len(addressed), flat(found))
+            aliased = [(*client, *question) for client in CLIENTS for question in ALIASED]
+            judge = mixed_faults if resolver.mixes_hosts else steered_faults
+            found = pool.map(partial(judge, resolver), aliased)
+            result = Result.of(
+                resolver.name, "steered CNAMEs, and what they lead to", len(aliased), flat(found)
             )
-            again = pool.map(partial(steered_faults, resolver), asked)
-            yield Result.of(resolver.name, "the same once cached", len(asked), flat(again))
+            if resolver.mixes_hosts and result.verdict == OK:
+                result = replace(result, verdict=EXPLAINED, notes=(UNBOUND_HOSTS,))
+            yield result
             yield from caching(resolver)
             found = pool.map(partial(plain_faults, resolver, zone), PLAIN)
             yield Result.of(resolver.name, "plain data, as in the zone file", len(PLAIN), flat(found))
@@ -52,7 +62,7 @@ def check(internet: MiniInternet) -> Iterator[Result]:
             yield Result.of(resolver.name, "delegations below and beside steer", len(HOSTED), flat(found))
             yield validated(resolver, internet.signed)
             if resolver.listen == UNBOUND[0]:
-                yield delved(internet)
+                yield from delved(internet)
 
 
 def dig(resolver: Resolver, name: str, rdtype: str, *more: str) -> Printed:
@@ -75,9 +85,28 @@ def steered_faults(resolver: Resolver, asked: tuple[str, int, str, str]) -> list
     return [f"{name} {rdtype} for {prefix}: {got}, explain says {sorted(wanted)}"]
 
 
+def mixed_faults(resolver: Resolver, asked: tuple[str, int, str, str]) -> list[str]:
+    """What a client gets through a resolver that mixes hosts: what steer says for any of the clients."""
+    client, source, name, rdtype = asked
+    prefix = ip_network((client, source), strict=False)
+    printed = dig(resolver, name, rdtype, f"+subnet={prefix}")
+    for each in CLIENTS:
+        of_another = str(ip_network(each, strict=False))
+        if printed.records() == wanted_records(resolver, name, rdtype, of_another):
+            return []
+    return [f"{name} {rdtype} for {prefix}: {printed.status} {sorted(printed.records())}, as for no client"]
+
+
 def wanted_records(resolver: Resolver, name: str, rdtype: str, prefix: str) -> frozenset[Record]:
-    """The answer of steer to the resolver for a client prefix."""
-    return explanation(resolver, name, rdtype, prefix).records
+    """What steer answers to the resolver for a client prefix; of a CNAME, what is at its end too."""
+    records = explanation(resolver, name, rdtype, prefix).records
+    for _, kind, rdata in records:
+        if kind == "CNAME" and rdtype == "A":
+            beyond = frozenset({record(rdata, "A", EDGES[rdata])}) if rdata in EDGES else None
+            return records | (beyond or wanted_records(resolver, rdata, rdtype, prefix))
+        if kind == "CNAME" and rdtype == "AAAA" and rdata not in EDGES:
+            return records | wanted_records(resolver, rdata, rdtype, prefix)
+    return records
 
 
 def explanation(resolver: Resolver, name: str, rdtype: str, prefix: str) -> Explained:
@@ -158,7 +187,7 @@ def validated(resolver: Resolver, signed: bool) -> Result:
         ("www.elsewhere.example.", "A", True),
         (f"www.child.{ZONE}", "A", False),
     ]
-    asked += [(name, rdtype, signed) for name in STEERED for rdtype in TYPES]
+    asked += [(*question, signed) for question in ASKED]
     asked += [(name, rdtype, signed) for name, rdtype in (*PLAIN, *NODATA)]
     asked += [(name, "A", signed) for name in (*NXDOMAIN, f"www.secure.{ZONE}")]
     faults = []
@@ -171,22 +200,29 @@ def validated(resolver: Resolver, signed: bool) -> Result:
     )
 
 
-def delved(internet: MiniInternet) -> Result:
-    """What delv validates by itself, from our root's key, what unbound fetches."""
+def delved(internet: MiniInternet) -> Iterator[Result]:
+    """delv validates by itself, from our root's key, what unbound fetches for clients of each network."""
     anchor = internet.scratch / "delv.keys"
     fields = internet.root.dnskey.split()
-    flags, protocol, algorithm, *key_parts = fields[fields.index("DNSKEY") + 1 :]
-    key = "".join(key_parts)
-    anchor.write_text(f'trust-anchors {{ "." static-key {flags} {protocol} {algorithm} "{key}"; }};\n')
-    asked = [*((name, rdtype) for name in STEERED for rdtype in TYPES), *PLAIN, *NODATA]
-    asked += [(name, "A") for name in NXDOMAIN]
+    flags, protocol, algorithm, *key = fields[fields.index("DNSKEY") + 1 :]
+    anchor.write_text(
+        f'trust-anchors {{ "." static-key {flags} {protocol} {algorithm} "{"".join(key)}"; }};\n'
+    )
+    asked = [(client, *question) for client, bits in CLIENTS if bits == LONGEST[4] for question in ASKED]
+    here = [(UNBOUND[0], *question) for question in (*PLAIN, *NODATA)]
+    here += [(UNBOUND[0], name, "A") for name in NXDOMAIN]
     wanted = "fully validated" if internet.signed else "unsigned answer"
-    faults = []
-    for name, rdtype in asked:
-        text = output(["delv", "-a", str(anchor), f"@{UNBOUND[0]}", name, rdtype])
-        if wanted not in text:
-            faults.append(f"{name} {rdtype}: {text.strip()[:200]}")
-    return Result.of("delv", f"{wanted}, by way of unbound", len(asked), faults)
+
+    def faults(each: tuple[str, str, str]) -> list[str]:
+        client, name, rdtype = each
+        text = output(["delv", "-a", str(anchor), f"@{UNBOUND[0]}", "-b", client, name, rdtype])
+        return [] if wanted in text else [f"{name} {rdtype} for {client}: {text.strip()[:200]}"]
+
+    with ThreadPoolExecutor(WORKERS) as pool:
+        found = flat(pool.map(faults, asked))
+        yield Result.of("delv", f"steered names: {wanted}, by way of unbound", len(asked), found)
+        found = flat(pool.map(faults, here))
+        yield Result.of("delv", f"plain and negative answers: {wanted}", len(here), found)
 
 
 def flat(found: Iterator[Sequence[str]]) -> list[str]:

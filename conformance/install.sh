@@ -4,7 +4,7 @@
 set -u
 
 packages="bind9-dnsutils bind9-utils dnsviz knot-dnsutils ldnsutils nsd pdns-recursor unbound zonemaster-cli"
-packages="$packages bind9 iproute2 util-linux"
+packages="$packages bind9 knot iproute2 util-linux"
 
 missing=""
 for package in $packages; do

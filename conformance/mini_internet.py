@@ -1,6 +1,8 @@
 """A root, a TLD, a hosting server and steer, on the loopback of a network namespace without another link."""
 
 import json
+import re
+import secrets
 import shutil
 import sys
 from collections.abc import Iterator
@@ -24,12 +26,14 @@ ANSWER_S = 0.5
 
 @dataclass(frozen=True, slots=True)
 class MiniInternet:
-    """What checks need to know. `root`: with its key, the trust anchor; `signed`: whether steer's zone is."""
+    """What checks need to know. `root`: with its key, the trust anchor; `signed`: whether steer's zone is;
+    `cookie_secret`: steer's, in hexadecimal digits."""
 
     scratch: Path
     deployment: Path
     root: zones.SignedZone
     signed: bool
+    cookie_secret: str
 
     @property
     def hints(self) -> Path:
@@ -50,13 +54,16 @@ def mini_internet(scratch: Path, engine: str) -> Iterator[MiniInternet]:
     _add_addresses()
     deployment = scratch / "deployment"
     shutil.copytree(DEPLOYMENT, deployment)
+    cookie_secret = secrets.token_hex(16)
+    (deployment / "cookie.secrets").write_text(cookie_secret + "\n")
+    (deployment / "cookie.secrets").chmod(0o600)
     secure = zones.sign(scratch, f"secure.{ZONE}", zones.child_text("secure"))
     with (deployment / "cdn.example.zone").open("a") as file:
         file.write(f"$ORIGIN .\n{secure.ds}")
     child = zones.write(scratch, f"child.{ZONE}", zones.child_text("child"))
     asn = zones.write(scratch, "asn.example.", zones.asn_text())
     elsewhere = zones.sign(scratch, "elsewhere.example.", zones.elsewhere_text())
-    steer_ds = ""
+    steer_ds = _steer_keys(deployment)
     example = zones.sign(scratch, "example.", zones.example_text(steer_ds, elsewhere))
     reverse = [TLD, HOSTING, *STEER, (f"mail.{ZONE}", *MAIL)]
     arpa = zones.sign(scratch, "arpa.", zones.arpa_text(reverse))
@@ -71,7 +78,7 @@ def mini_internet(scratch: Path, engine: str) -> Iterator[MiniInternet]:
         stack.enter_context(_nsd(scratch, "tld", TLD, {zone.apex: zone.file for zone in (example, arpa)}))
         stack.enter_context(_nsd(scratch, "hosting", HOSTING, hosted))
         stack.enter_context(_steer(scratch, deployment, engine))
-        yield MiniInternet(scratch, deployment, root, bool(steer_ds))
+        yield MiniInternet(scratch, deployment, root, bool(steer_ds), cookie_secret)
 
 
 def answers(server: str, zone: str, port: int = 53) -> bool:
@@ -111,6 +118,20 @@ def _nsd(scratch: Path, name: str, host: zones.Host, served: dict[str, Path]) ->
         lambda: all(answers(address, zone) for address in host[1:]),
     ):
         yield
+
+
+def _steer_keys(deployment: Path) -> str:
+    """Make a key for steer's zone; its DS, as zone lines.
+
+    CDS and CDNSKEY go out at once, as in a zone that was never seen unsigned."""
+    steer = [sys.executable, "-m", "steer", "keys"]
+    run([*steer, "make", str(deployment), ZONE.rstrip(".")])
+    for file in (deployment / "keys").iterdir():
+        text = file.read_text()
+        found = re.search(r"^(?:; )?Publish: (\d+)", text, re.M)
+        assert found is not None
+        file.write_text(re.sub(r"(SyncPublish: )\d+", rf"\g<1>{found[1]}", text))
+    return run([*steer, "ds", str(deployment), ZONE.rstrip(".")])
 
 
 @contextmanager

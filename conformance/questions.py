@@ -19,7 +19,17 @@ STEERED = tuple(
         "any.",
     )
 )
-TYPES = ("A", "AAAA")
+SERVICE = tuple(f"{label}{ZONE}" for label in ("", "www.", "rules.", "multi.", "a.tenants."))
+"""Those with HTTPS records."""
+HOSTS = tuple(f"{label}{ZONE}" for label in ("hosts.", "x.hosts.", "y.z.hosts."))
+"""Those whose policy gives a CNAME."""
+ADDRESSED = (
+    *((name, rdtype) for name in STEERED for rdtype in ("A", "AAAA")),
+    *((name, "HTTPS") for name in SERVICE),
+)
+ALIASED = tuple((name, rdtype) for name in HOSTS for rdtype in ("A", "AAAA", "CNAME"))
+ASKED = (*ADDRESSED, *ALIASED)
+"""Every steered name and type."""
 SUBNETS = (
     "133.1.0.0/24",
     "200.160.2.0/24",
@@ -53,6 +63,7 @@ PLAIN = tuple(
         ("types.", "URI"),
         ("types.", "HINFO"),
         ("types.", "TYPE65280"),
+        ("_8443._https.www.", "SVCB"),
         ("ptr.", "PTR"),
         ("text.", "TXT"),
         ("upper.", "TXT"),

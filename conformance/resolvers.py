@@ -56,12 +56,14 @@ config-dir={directory}
 
 @dataclass(frozen=True, slots=True)
 class Resolver:
-    """One resolver under test. `listen`: where it answers; `asks_from`: the addresses that steer sees."""
+    """One resolver under test. `listen`: where it answers; `asks_from`: the addresses that steer sees.
+    `mixes_hosts`: a tailored CNAME to a server without ECS goes to all clients, whatever its scope."""
 
     name: str
     listen: str
     asks_from: tuple[str, str]
     running: Callable[[MiniInternet], AbstractContextManager[None]]
+    mixes_hosts: bool = False
 
 
 @contextmanager
@@ -113,6 +115,6 @@ def run_recursor(internet: MiniInternet) -> Iterator[None]:
 
 
 RESOLVERS = (
-    Resolver("unbound", UNBOUND[0], UNBOUND[1:], run_unbound),
+    Resolver("unbound", UNBOUND[0], UNBOUND[1:], run_unbound, mixes_hosts=True),
     Resolver("pdns_recursor", RECURSOR[0], RECURSOR[1:], run_recursor),
 )
