@@ -189,7 +189,7 @@ def zone_of(message: dns.message.Message, name: dns.name.Name, rtype: int) -> dn
         if rrset.rdtype == dns.rdatatype.SOA:
             return rrset.name
         if rrset.rdtype == dns.rdatatype.RRSIG:
-            return rrset[0].signer
+            return dns.name.from_text(str(rrset[0].signer))
     child = name_of(CHILD)
     is_parents = not name.is_subdomain(child) or (name == child and rtype == TYPE_DS)
     return name_of(PARENT) if is_parents else child
