@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from steer.control.inputs import Inputs, find_databases, read_inputs
+from steer.control.limits import give_way
 from steer.control.map_child import Databases, MapFile, ensure_map, stored_map
 from steer.control.runtime import Serving, prepare, renew
 from steer.control.signing import Signing
@@ -26,7 +27,8 @@ log = logging.getLogger("steer.control")
 class Loader:
     """Reads, maps and proves deployments, one at a time, off the event loop.
 
-    One thread does all of it, so that a load which was given up and one that takes its place never meet.
+    One thread does all of it, so that a load which was given up and one that takes its place never meet; it
+    gives way to the packet threads.
     `cache`: where packaged databases are unpacked. `cookie_secret`: for deployments that give none."""
 
     form: EngineForm
@@ -35,7 +37,7 @@ class Loader:
     signing: Signing
     cache: Path
     cookie_secret: bytes = field(repr=False)
-    _worker: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "steer-load"))
+    _worker: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "steer-load", give_way))
 
     async def read(self, directory: Path) -> Inputs:
         """Read and prove a policy directory. Raises Refused."""
