@@ -12,6 +12,7 @@ ECHO_RATIO = 1.15
 SIGNED_ECHO_RATIO = 1.35  # of an echo whose replies are as long
 MAP_SECONDS, MAP_CHILD_MIB, CACHE_SECONDS = 90.0, 2048.0, 1.0
 TICK_MS = 20.0
+SIGNING_SECONDS = 30.0  # seconds, not minutes
 LATENCY_RATIO = 1.2
 SERVING_MIB = 500.0
 SCALING_RATIO = 1.9
@@ -88,6 +89,11 @@ def _swap(result: dict[str, Any]) -> Iterator[Bar]:
     yield _interval_at_most(what, result["total_ms"], TICK_MS)
 
 
+def _signing(result: dict[str, Any]) -> Iterator[Bar]:
+    what = f"signing {result['pops']} POPs' answers of {result['names']} names while serving, s"
+    yield _interval_at_most(what, result["serving_s"], SIGNING_SECONDS)
+
+
 def _latency(result: dict[str, Any]) -> Iterator[Bar]:
     yield _interval_at_most("p99.9 during swaps over at rest", result["ratio"]["p999_us"], LATENCY_RATIO)
 
@@ -116,6 +122,7 @@ JUDGES = {
     "signed": _signed,
     "map": _map,
     "swap": _swap,
+    "signing": _signing,
     "latency": _latency,
     "memory": _memory,
     "scaling": _scaling,

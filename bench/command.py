@@ -4,6 +4,7 @@ import argparse
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from bench.progress import say
 from bench.results import DIRECTORY, Measured, keep, read_kept, stamp
 from bench.scaling import measure_scaling
 from bench.servers import SERVERS
+from bench.signing import measure_signing
 from bench.swap import measure_swap
 from bench.world import BENCH, World, read_sites
 from steer.dataplane.engine import EngineMissing
@@ -74,6 +76,13 @@ class Bench:
         """a tick of the fast clock at 300 POPs"""
         return measure_swap(self._deployed(), self.port)
 
+    def signing(self) -> dict[str, Any]:
+        """whatever 50 names can answer from 300 POPs, signed before and while it is asked"""
+        cities, asns = tuple(self.arguments.city), tuple(self.arguments.asn)
+        world = World(cities, asns, Path(), read_sites(self.pop_count), self.port)
+        state = self.scratch / "signing-state"
+        return measure_signing(world, state, self._signed_queries(), self.scratch, self.rounds)
+
     def latency(self) -> dict[str, Any]:
         """replies while choices are swapped"""
         directory = self._deployed().directory
@@ -109,6 +118,13 @@ class Bench:
         world = World(tuple(self.arguments.city), tuple(self.arguments.asn), Path(), sites, self.port)
         return deploy(self.scratch / "policies", world, ten_policies(sites), self.state)
 
+    def _signed_queries(self) -> Path:
+        """The same, with DO."""
+        path = self.scratch / "signed-queries.bin"
+        mix = replace(self.mix, dnssec=True)
+        write_queries(path, read_geography(city_files(self.arguments.city, self.scratch)), mix)
+        return path
+
     def _queries(self) -> Path:
         """Queries for `www`, drawn once per run."""
         path = self.scratch / "queries.bin"
@@ -119,7 +135,7 @@ class Bench:
 
 TOPICS = {
     topic: getattr(Bench, topic).__doc__
-    for topic in ("compare", "guarded", "signed", "map", "swap", "latency", "memory", "scaling")
+    for topic in ("compare", "guarded", "signed", "map", "swap", "signing", "latency", "memory", "scaling")
 }
 
 

@@ -145,6 +145,25 @@ def _swap(result: dict[str, Any]) -> Iterator[str]:
     yield table(["part", "ms"], [*rows, ["slowest", f"{result['slowest_ms']:.2f}"]])
 
 
+def _signing(result: dict[str, Any]) -> Iterator[str]:
+    yield "## Signing"
+    yield (
+        f"Whatever {result['names']} names can answer from {result['pops']} POPs, in A, AAAA and HTTPS:\n"
+        f"{result['signatures']:,} signatures. At the first start {result['start_s']:.2f} s; at the next one,\n"
+        f"from what is kept, {result['kept_s']:.2f} s; anew, while {result['rate_qps']:,.0f} queries per second\n"
+        f"are answered on the same processor, {interval(result['serving_s'])} s. Replies meanwhile:"
+    )
+    rows = [
+        [
+            name.removesuffix("_us").replace("p999", "p99.9"),
+            interval(result["rest"][name], 0),
+            interval(result["signing"][name], 0),
+        ]
+        for name in result["rest"]
+    ]
+    yield table(["quantile", "at rest us", "signing us"], rows)
+
+
 def _latency(result: dict[str, Any]) -> Iterator[str]:
     yield "## Latency during swaps"
     yield (
@@ -196,6 +215,7 @@ SECTIONS = {
     "signed": _signed,
     "map": _map,
     "swap": _swap,
+    "signing": _signing,
     "latency": _latency,
     "memory": _memory,
     "scaling": _scaling,

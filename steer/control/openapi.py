@@ -141,6 +141,7 @@ def _schemas() -> dict[str, Any]:
             alarms={"type": "array", "items": _object(name=text, text=text)},
             overrides=overrides,
             pending={"type": ["object", "null"]},
+            signing={"type": ["object", "null"]},
             counters={"type": "object", "additionalProperties": {"type": "integer"}},
         ),
         "Explanation": {"type": "object"},
