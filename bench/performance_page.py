@@ -147,11 +147,16 @@ def _swap(result: dict[str, Any]) -> Iterator[str]:
 
 def _signing(result: dict[str, Any]) -> Iterator[str]:
     yield "## Signing"
+    count, start_s, kept_s = (
+        f"{result['signatures']:,}",
+        f"{result['start_s']:.2f}",
+        f"{result['kept_s']:.2f}",
+    )
     yield (
         f"Whatever {result['names']} names can answer from {result['pops']} POPs, in A, AAAA and HTTPS:\n"
-        f"{result['signatures']:,} signatures. At the first start {result['start_s']:.2f} s; at the next one,\n"
-        f"from what is kept, {result['kept_s']:.2f} s; anew, while {result['rate_qps']:,.0f} queries per second\n"
-        f"are answered on the same processor, {interval(result['serving_s'])} s. Replies meanwhile:"
+        f"{count} signatures. At the first start {start_s} s; at the next one, from what is kept,\n"
+        f"{kept_s} s; anew, while {result['rate_qps']:,.0f} queries per second are answered on the same\n"
+        f"processor, {interval(result['serving_s'])} s. Replies meanwhile:"
     )
     rows = [
         [
