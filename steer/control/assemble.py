@@ -8,6 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from steer.control.explaining import (
+    explaining_data,
+    explaining_owner,
+    explaining_record,
+    explaining_zones,
+    states_with_explaining,
+    with_delegation,
+)
 from steer.decide.catalogue import Catalogue
 from steer.decide.choices import make_choices, target_states
 from steer.decide.views import Slot, slots
@@ -38,12 +46,26 @@ def assemble_records(
     settings: WireSettings | None = None,
     keys: Mapping[str, KeySet] | None = None,
 ) -> CompiledRecords:
-    """The records part. Steered names are numbered zone by zone in the files' order; `settings`: what is said
-    on the wire, else nothing; `keys`: of each signed zone, by apex, the keys that are published."""
+    """The records part. Steered names are numbered zone by zone in the files' order, explaining ones after
+    all others; `settings`: what is said on the wire, else nothing; `keys`: of each signed zone, by apex, the
+    keys that are published."""
     numbers = {slot: number for number, slot in enumerate(slots(deployment))}
-    zones = [
-        (zone.data, [_steered(deployment, zone, name, numbers, registry) for name in zone.names])
+    records = [
+        [_steered(deployment, zone, name, numbers, registry) for name in zone.names]
         for zone in deployment.zones
+    ]
+    zones = [(with_delegation(zone), own) for zone, own in zip(deployment.zones, records, strict=True)]
+    zones += [
+        (
+            explaining_data(zone),
+            [
+                explaining_record(
+                    zone, name, record, registry.index("name", _text(explaining_owner(zone, name)))
+                )
+                for name, record in zip(zone.names, records[index], strict=True)
+            ],
+        )
+        for index, zone in explaining_zones(deployment)
     ]
     signed = {
         zone.data.apex: key_rrsets(zone.data.apex, keys[zone.apex], zone.dnssec.dnskey_ttl_s)
@@ -82,7 +104,7 @@ class ChoiceMaker:
     target_counter: NDArray[np.uint32]
     texts: tuple[bytes, ...]
     zone_states: tuple[int, ...]
-    names: tuple["MadeName", ...]  # every steered name, as the records number them
+    names: tuple["MadeName", ...]  # as the records number them; explaining ones are those they explain
 
     @classmethod
     def of(
@@ -96,7 +118,7 @@ class ChoiceMaker:
         targets = [registry.index("target", *target) for target in plans.targets]
         names = tuple(
             MadeName(full_name(zone, name), zone.apex, name.service, zone.gives_cname(name))
-            for zone in deployment.zones
+            for zone in (*deployment.zones, *(zone for _, zone in explaining_zones(deployment)))
             for name in zone.names
         )
         return cls(
@@ -106,7 +128,7 @@ class ChoiceMaker:
             rule_counter=np.array(rules, dtype=np.uint32),
             target_counter=np.array(targets, dtype=np.uint32),
             texts=tuple(hash_prefix("weight", text) for text in plans.texts),
-            zone_states=(ZONE_SERVING,) * len(deployment.zones),
+            zone_states=states_with_explaining(deployment, (ZONE_SERVING,) * len(deployment.zones)),
             names=names,
         )
 
@@ -191,6 +213,10 @@ def _selector(zone: Zone, name: SteeredName, numbers: Mapping[Slot, int], regist
     return SelectorSpec(
         arms[0].slot, experiment.name, experiment.unit.ipv4_bits, experiment.unit.ipv6_bits, arms
     )
+
+
+def _text(labels: Labels) -> str:
+    return b".".join(labels).decode("ascii")
 
 
 def _labels(name: str) -> Labels:

@@ -18,6 +18,7 @@ import dns.rdataclass
 import dns.rdatatype
 
 from steer.control.assemble import full_name
+from steer.control.explaining import explaining_owner, explaining_zones
 from steer.control.map_child import Databases
 from steer.dataplane.engine import Snapshot
 from steer.decide.client import Client, client_of, plain_source
@@ -110,6 +111,12 @@ def explain(world: World, question: Question) -> dict[str, Any]:
         "reasons": None,
         "agrees": None,
     }
+    explained = _explained(world.deployment, question.name)
+    if explained is not None:
+        sentence = (
+            f"in TXT it tells any asker why {explained} gives what it gives; ask for that name to see more"
+        )
+        return {**found, "sentence": sentence}
     steered = _steered(world.deployment, _final_name(world.deployment, question.name, answer))
     if steered is None:
         return {**found, "sentence": _unsteered(world.deployment, question.name, answer["rcode"])}
@@ -176,6 +183,17 @@ def _not_steered_type(
     steered = "the CNAME" if zone.gives_cname(name) else "A and AAAA"
     who = f"only {steered} of {full_name(zone, name)}"
     return f"{who} depends on the client; for {text}, {given}"
+
+
+def _explained(deployment: Deployment, name: dns.name.Name) -> str | None:
+    """The steered name that a name explains; None where it is no explaining name."""
+    asked = tuple(label.lower() for label in name.labels[:-1])
+    for _, zone in explaining_zones(deployment):
+        for steered in zone.names:
+            owner = explaining_owner(zone, steered)
+            if asked == owner or (owner[0] == b"*" and asked[-len(owner) + 1 :] == owner[1:] != asked):
+                return full_name(zone, steered)
+    return None
 
 
 def _unsteered(deployment: Deployment, name: dns.name.Name, rcode: str) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 from steer import __version__
 from steer.control.assemble import ChoiceMaker, assemble_records
 from steer.control.explain import World
+from steer.control.explaining import counter_texts
 from steer.control.inputs import Inputs
 from steer.control.map_child import Databases, MapFile
 from steer.control.signing import Signing, SigningReport
@@ -78,7 +79,8 @@ def prepare(
     deployment = inputs.deployment
     maker = ChoiceMaker.of(map_file.plans, deployment, map_file.identity, registry)
     map_part = form.Map(str(map_file.path))
-    settings = wire_settings(deployment, hashes_of(deployment, map_file), cookie_secret)
+    texts = counter_texts(deployment, map_file.plans, registry)
+    settings = wire_settings(deployment, hashes_of(deployment, map_file), cookie_secret, texts)
     if signing is None:
         records = form.Records(assemble_records(deployment, registry, settings).data)
         return Serving(inputs, databases, map_file, maker, settings, records, map_part)

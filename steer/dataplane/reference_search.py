@@ -208,8 +208,6 @@ class Search:
             steered = self._records.steered_name(node.steered)
             if steers_type(self._records, steered, self._qtype):
                 return self._steered(node.steered, owner)
-            if steered.flags & fmt.STEERED_EXPLAIN:
-                return None
         index = self._records.rrset_at(node, self._qtype)
         if index is None:
             return None

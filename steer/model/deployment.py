@@ -114,6 +114,13 @@ class Zone:
     transferred: str = ""
 
     @property
+    def explain_apex(self) -> Labels | None:
+        """Below which its names explain themselves; None: nowhere."""
+        if self.explain_name is None:
+            return None
+        return (*self.explain_name.encode("ascii").split(b"."), *self.data.apex)
+
+    @property
     def is_waiting(self) -> bool:
         """Whether it has no data yet."""
         return bool(self.primaries) and not self.transferred

@@ -125,8 +125,10 @@ class ZoneView:
 
 def _check_alone(record: SteeredRecord, types: dict[int, RRset], *, is_signed: bool) -> None:
     """Raise ValueError where a steered name has what it excludes."""
-    alone = record.cname or record.explains
-    clash = types.keys() if alone else types.keys() & {TYPE_A, TYPE_AAAA, TYPE_CNAME}
+    if record.explains:
+        clash = types.keys() - {TYPE_SOA, TYPE_NS}  # its zone's apex explains the apex of the zone above
+    else:
+        clash = set(types) if record.cname else types.keys() & {TYPE_A, TYPE_AAAA, TYPE_CNAME}
     if clash:
         raise ValueError(f"steered name {record.owner} has records of types {sorted(clash)}")
     if record.cname and (record.a or record.aaaa) and not record.explains:

@@ -8,7 +8,7 @@ from steer.sources.fields import suggestion
 from steer.sources.located_yaml import Faults
 from steer.sources.scalars import Wrong
 from steer.sources.steer_file import SteerFile
-from steer.sources.zone_file import ZoneFile, owner_labels
+from steer.sources.zone_file import ZoneFile, full_owner, owner_labels
 
 
 def check_deployment(
@@ -24,6 +24,7 @@ def check_deployment(
             _check_targets(zone, services, faults)
             _check_tests(zone, services, faults)
         _check_names_in_child_zones(zone, zones, faults)
+        _check_explain(zone, zones, faults)
     _check_once(zones, faults)
 
 
@@ -116,6 +117,20 @@ def _check_names_in_child_zones(zone: ZoneFile, zones: tuple[ZoneFile, ...], fau
             if owner == child.apex or owner.endswith(f".{child.apex}"):
                 wrong = f"name `{steered.owner}` lies in the zone `{child.apex}`"
                 faults.add(steered.location, wrong, f"steer it in {child.file}")
+
+
+def _check_explain(zone: ZoneFile, zones: tuple[ZoneFile, ...], faults: Faults) -> None:
+    """Where names explain themselves is no other zone's, and holds none."""
+    if zone.explain is None or not zone.apex:
+        return
+    below = f".{full_owner(zone.explain, zone.apex)}"
+    for other in zones:
+        if other is zone or not other.apex:
+            continue
+        inside = other.apex.endswith(f".{zone.apex}") and below.endswith(f".{other.apex}")
+        if inside or f".{other.apex}".endswith(below):
+            wrong = f"names explain themselves below `{zone.explain}`, where the zone `{other.apex}` is"
+            faults.add(zone.explain_at, wrong, "write another name, such as `_explain`")
 
 
 def _check_once(zones: tuple[ZoneFile, ...], faults: Faults) -> None:

@@ -76,7 +76,12 @@ def read_plain(zone: ZoneFile, reading: Reading) -> ZoneData | None:
         owner_labels(name.owner, zone.apex_labels): name.location for name in zone.names
     }
     aliases = {owner_labels(owner, zone.apex_labels): hosts for owner, hosts in zone.aliases.items()}
-    return read_master_file(data, str(zone.master), zone.apex_labels, steered, reading.faults, aliases)
+    explain = None
+    if zone.explain is not None:
+        explain = owner_labels(zone.explain, zone.apex_labels), zone.explain_at
+    return read_master_file(
+        data, str(zone.master), zone.apex_labels, steered, reading.faults, aliases, explain
+    )
 
 
 def _read_dnssec(
@@ -114,6 +119,7 @@ def _deployment(
             zone.policies,
             zone.experiments,
             zone.tests,
+            explain_name=zone.explain,
             dnssec=signed,
             primaries=zone.primaries,
         )

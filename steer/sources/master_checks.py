@@ -69,12 +69,14 @@ def check_zone(
     aliases: Mapping[Labels, Collection[str]],
     complete: bool,
     is_ours: bool = True,
+    explain: tuple[Labels, Location] | None = None,
 ) -> None:
     """Keep a fault for everything that must not be served. `steered`: owners -> where they are named;
     `aliases`: those that are CNAMEs, and of which hosts.
 
     `complete`: every entry of the file could be read; else nothing is said of what is missing. `is_ours`:
-    the zone is written here; of a primary's zone, what does no harm but to itself is only warned of."""
+    the zone is written here; of a primary's zone, what does no harm but to itself is only warned of.
+    `explain`: the name, and where it is given, below which names explain themselves and nothing else is."""
     by_owner: dict[Labels, dict[int, RRset]] = {}
     for rrset in data.rrsets:
         by_owner.setdefault(rrset.owner, {})[rrset.type] = rrset
@@ -94,6 +96,20 @@ def check_zone(
             _check_svcb(zone, rrset)
     for owner, at in steered.items():
         _check_steered(zone, owner, at)
+    if explain is not None:
+        _check_explain(zone, *explain)
+
+
+def _check_explain(zone: _Zone, name: Labels, at: Location) -> None:
+    """Nothing of the zone stands where names explain themselves, and no cut hides that."""
+    cut = zone.cut_above(name)
+    if cut is not None and cut != name:
+        wrong = f"{_shown(name)} explains names but is delegated by the NS records of {_shown(cut)}"
+        zone.faults.add(at, wrong, "write another name, or remove those records from the master file")
+    for rrset in zone.data.rrsets:
+        if rrset.owner[-len(name) :] == name:
+            wrong = f"{_shown(rrset.owner)} lies at or below {_shown(name)}, where names explain themselves"
+            zone.refuse(rrset, wrong, "rename it, or write another `explain` in the zone's YAML file")
 
 
 def _check_apex(zone: _Zone) -> None:

@@ -117,11 +117,13 @@ def read_master_file(
     steered: Mapping[Labels, Location],
     faults: Faults,
     aliases: Mapping[Labels, Collection[str]] | None = None,
+    explain: tuple[Labels, Location] | None = None,
 ) -> ZoneData | None:
     """The zone's plain data; None where something in it is wrong. Faults, all of them, go to `faults`.
 
     `steered`: owners of steered names -> where they are named; the file has no addresses of theirs, and of
-    `aliases`, those that are CNAMEs, of which hosts, no data at all."""
+    `aliases`, those that are CNAMEs, of which hosts, no data at all;
+    `explain`: below which names explain themselves, and where that is said: the file has nothing there."""
     already = len(faults.found)
     try:
         text = data.decode("utf-8-sig")
@@ -163,7 +165,15 @@ def read_master_file(
             for rrset in sink.rrsets.values()
         ),
     )
-    check_zone(zone, file, steered, faults, aliases=aliases or {}, complete=len(faults.found) == already)
+    check_zone(
+        zone,
+        file,
+        steered,
+        faults,
+        aliases=aliases or {},
+        explain=explain,
+        complete=len(faults.found) == already,
+    )
     return zone if len(faults.found) == already else None
 
 

@@ -66,6 +66,7 @@ def overlay(copy: ZoneCopy, zone: Zone, faults: Faults) -> Overlaid | None:
     steered = {zone.labels_of(name): name.location for name in zone.names}
     kept = _without_steered(kept, steered, aliases, left_out)
     kept = _without_hidden(kept, copy.apex, left_out)
+    kept = _without_explaining(kept, zone.explain_apex, left_out)
     for rrset in kept:
         if sum(map(octets_of, rrset.records)) > LARGEST_RRSET_BYTES:
             wrong = f"{_shown(rrset.owner)} has more than {LARGEST_RRSET_BYTES:,} octets of one type"
@@ -93,6 +94,18 @@ def _without_steered(
             left_out.append(f"{word} records of {_shown(rrset.owner)}, which is steered here")
         else:
             kept.append(rrset)
+    return kept
+
+
+def _without_explaining(rrsets: list[RRset], apex: Labels | None, left_out: list[str]) -> list[RRset]:
+    """All but what stands where names explain themselves."""
+    if apex is None:
+        return rrsets
+    kept = [rrset for rrset in rrsets if rrset.owner[-len(apex) :] != apex]
+    if len(kept) < len(rrsets):
+        left_out.append(
+            f"{len(rrsets) - len(kept)} RRsets at or below {_shown(apex)}, where names explain themselves"
+        )
     return kept
 
 

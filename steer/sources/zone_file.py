@@ -26,6 +26,7 @@ ZONE_KEYS = {
     "zonefile": "cdn.example.zone",
     "primary": "{address: 192.0.2.53}",
     "dnssec": "{keys: keys}",
+    "explain": "_explain",
     "names": "{www: {policy: web, ttl: 60s}}",
     "policies": "{web: {rules: [{answer: nearest}]}}",
     "experiments": "{half: {arms: {a: {policy: web, share: 50%}, b: {policy: live, share: 50%}}}}",
@@ -43,6 +44,7 @@ DEFAULT_TTL_S = 60
 LARGEST_TTL_S = 7 * 86_400
 LARGEST_NAME_COUNT = 100_000
 LARGEST_TEST_COUNT = 10_000
+LONGEST_NAME = 253  # in characters without the last dot: 255 octets (RFC 1035 section 2.3.4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,7 @@ class ZoneFile:
     `apex`: lower case, without the last dot; '' where it could not be read. `master`: the master file;
     `primaries`: whom the data comes from instead.
     `dnssec`: how it is signed, without the keys; None: it is not. `dnssec_at`: where the keys are named.
+    `explain`: relative to the apex, below which the names explain themselves; None: nowhere.
     `services`: where each name's `service` stands. `names_are_whole`: no name was faulty, none is missing."""
 
     file: str
@@ -72,6 +75,8 @@ class ZoneFile:
     primaries: tuple[Primary, ...] = ()
     dnssec: DnssecSettings | None = None
     dnssec_at: Location = field(default_factory=Location)
+    explain: str | None = None
+    explain_at: Location = field(default_factory=Location)
     names: tuple[SteeredName, ...] = ()
     policies: dict[str, Policy] = field(default_factory=dict)
     experiments: dict[str, Experiment] = field(default_factory=dict)
@@ -117,7 +122,9 @@ def read_zone_file(path: Path, at: Location, reading: Reading) -> ZoneFile | Non
         master_at=fields.location("zonefile"),
         dnssec=fields.optional("dnssec", dnssec_settings(path), None),
         dnssec_at=fields.location("dnssec"),
+        explain_at=fields.location("explain"),
     )
+    zone.explain = fields.optional("explain", _explain(zone.apex), None)
     _read_origin(fields, zone, path, reading)
     _read_policies_and_experiments(fields, zone, path, reading)
     if "tests" in fields:
@@ -163,6 +170,7 @@ def _read_policies_and_experiments(fields: Fields, zone: ZoneFile, path: Path, r
     for experiment in zone.experiments.values():
         cname_checks.check_arms(experiment, zone.policies, faults)
     cname_checks.check_names(zone.names, zone.aliases, faults)
+    _check_explain(zone, faults)
 
 
 def _read_names(
@@ -226,11 +234,37 @@ def _owner(apex: str) -> Parser[str]:
                 f"{quoted(value)} cannot be a name",
                 "write labels of letters, digits and hyphens, such as `www`",
             )
-        if len(lower) + len(apex) + 1 > 253:
-            return f"{quoted(value)} is longer than 253 characters with its zone", "shorten it"
+        if len(lower) + len(apex) + 1 > LONGEST_NAME:
+            return f"{quoted(value)} is longer than {LONGEST_NAME} characters with its zone", "shorten it"
         return lower
 
     return scalar(parse, "www")
+
+
+def _explain(apex: str) -> Parser[str]:
+    """A name below the zone, relative to it, in lower case: `_explain`."""
+    parse_owner = _owner(apex)
+
+    def parse(node: Node, faults: Faults) -> str | None:
+        owner = parse_owner(node, faults)
+        if owner is not None and (owner == "@" or owner.startswith("*")):
+            faults.add(node.at, f"{quoted(owner)} is no name below the zone", "write such as `_explain`")
+            return None
+        return owner
+
+    return parse
+
+
+def _check_explain(zone: ZoneFile, faults: Faults) -> None:
+    """The explaining names have their part of the zone for themselves, and are not too long."""
+    explain = zone.explain
+    for steered in zone.names if explain is not None else ():
+        if f".{steered.owner}".endswith(f".{explain}"):
+            wrong = f"name `{steered.owner}` lies at or below `{explain}`, where names explain themselves"
+            faults.add(steered.location, wrong, f"rename it, or write another `explain` than `{explain}`")
+        elif len(full_owner(full_owner(steered.owner, explain or ""), zone.apex)) > LONGEST_NAME:
+            wrong = f"`{steered.owner}` explained below `{explain}` has more than {LONGEST_NAME} characters"
+            faults.add(zone.explain_at, wrong, "write a shorter `explain`, or a shorter name")
 
 
 def _experiment_of(experiments: set[str]) -> Parser[str]:

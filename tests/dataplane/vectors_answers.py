@@ -412,6 +412,33 @@ EXPLANATIONS = (
     ),
     Vector(
         "DNS-13",
+        "the apex of such a zone explains the apex above it",
+        query("_why", "TXT"),
+        Reply(
+            answer=(
+                explained("@", BY_RESOLVER, "rule cdn.example/web#7", "target pop:7", "scope 0").replace(
+                    "@._why", "_why"
+                ),
+            )
+        ),
+        STEERED,
+        labels(100, 7),
+    ),
+    Vector(
+        "DNS-13",
+        "and has its SOA",
+        query("_why", "SOA"),
+        Reply(answer=("_why 60 SOA ns1 hostmaster 1 3600 600 86400 30",)),
+    ),
+    Vector(
+        "DNS-13",
+        "and no addresses",
+        query("_why", "A"),
+        nodata(soa="_why 30 SOA ns1 hostmaster 1 3600 600 86400 30"),
+        NODATA,
+    ),
+    Vector(
+        "DNS-13",
         "of a host's too",
         query("multi._why", "A"),
         nodata(soa="_why 30 SOA ns1 hostmaster 1 3600 600 86400 30"),

@@ -199,7 +199,6 @@ def steered_zones(steers: bool) -> list[tuple[ZoneData, tuple[SteeredRecord, ...
     explaining = tuple(
         replace(record, owner=(*record.owner[:-2], *labels_of(EXPLAINING_APEX)), explains=True)
         for record in cdn
-        if len(record.owner) > 2
     )
     child = (_steered("www.child.cdn.example", NAME_COUNTER + 9),)
     kid = (_steered("www.kid.signed.example", NAME_COUNTER + 60),)

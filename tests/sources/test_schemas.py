@@ -84,7 +84,8 @@ cannot be reached|not an IP(?:v[46])? address|not an address and port|port `
 names no host|has a user name|is not a URL
 country's code
 no single server|a primary stands twice|base64
-sticky policy|gives addresses here|is an address|not written in full|every weight is 0|add up to
+sticky policy|gives addresses here|explain themselves|explains names
+is an address|not written in full|every weight is 0|add up to
 written in full|equals the one|cannot be a (?:name|zone|host|user's name)
 `location` is missing|`not` in `not`
 alias|tag|merge keys|a text that starts

@@ -191,7 +191,6 @@ fn end_at(view: &View<'_>, id: u32, node: &Node, asked: &Asked, chain_is_full: b
         match wanted(records, steered, asked.kind) {
             Some(Wanted::Cname) if chain_is_full => return End::Chain,
             Some(wanted) => return End::Steered(wanted, node.steered, id),
-            None if steered.flags & STEERED_EXPLAIN != 0 => return End::NoData(id),
             None => {}
         }
     }
