@@ -15,26 +15,32 @@ from steer.control.assemble import ChoiceMaker, assemble_records
 from steer.dataplane import reference
 from steer.dataplane.engine import EngineMissing, load_engine
 from steer.dataplane.reference_counters import Counters
+from steer.decide.answer_sets import answer_sets
+from steer.decide.key_states import key_set
 from steer.model.deployment import Overrides
 from steer.model.map import BuiltMap
 from steer.model.service import Address, Prefix
 from steer.model.status import PopHealth
 from steer.publish.map_part import pack_map
+from steer.publish.signature_cache import SignatureCache
+from steer.publish.signing import ZoneSigning, sign_records
 from steer.telemetry.counters import Registry
 from tests.decide.test_map_builder import built_map
 from tests.decide.worlds import World
 
+NOW_S = 1_795_500_000  # of every question, and of signing
 NO_OVERRIDES = Overrides()
 Ask = Callable[[bytes, bytes], bytes | None]  # (packet, source) -> reply
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """A snapshot's three parts as bytes."""
+    """A snapshot's parts as bytes; `signatures` where its zone is signed."""
 
     records: bytes
     map: bytes
     choices: bytes
+    signatures: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +60,7 @@ class Built:
     map: bytes
     built: BuiltMap
     maker: ChoiceMaker
+    signatures: bytes | None
 
     @classmethod
     def of(cls, world: World) -> "Built":
@@ -61,12 +68,23 @@ class Built:
         built = built_map(world)
         identity = bytes(16)
         maker = ChoiceMaker.of(built.plans, world.deployment, identity, registry)
-        records = assemble_records(world.deployment, registry).data
-        return cls(records, b"".join(pack_map(built, identity, {})), built, maker)
+        signing = {
+            zone.data.apex: ZoneSigning(key_set(zone.dnssec, NOW_S), zone.dnssec)
+            for zone in world.deployment.zones
+            if zone.dnssec is not None
+        }
+        keys = {b".".join(apex).decode(): each.keys for apex, each in signing.items()}
+        compiled = assemble_records(world.deployment, registry, keys=keys)
+        packed = b"".join(pack_map(built, identity, {}))
+        signatures = None
+        if signing:
+            sets = answer_sets(world.deployment, built.plans)
+            signatures = sign_records(compiled, sets, signing, SignatureCache(), NOW_S).part
+        return cls(compiled.data, packed, built, maker, signatures)
 
     def parts(self, states: dict[tuple[str, str], PopHealth], overrides: Overrides = NO_OVERRIDES) -> Parts:
         """The snapshot's parts under these states."""
-        return Parts(self.records, self.map, self.maker.choices(states, overrides, 0.0))
+        return Parts(self.records, self.map, self.maker.choices(states, overrides, 0.0), self.signatures)
 
 
 def parts_of(world: World, states: dict[tuple[str, str], PopHealth]) -> Parts:
@@ -80,9 +98,10 @@ def reference_ask(parts: Parts) -> Ask:
         reference.ReferenceRecords(parts.records),
         reference.ReferenceMap(parts.map),
         reference.ReferenceChoices(parts.choices),
+        None if parts.signatures is None else reference.ReferenceSignatures(parts.signatures),
     )
     counters = Counters()
-    return lambda packet, source: reference.answer(packet, source, False, 0, snapshot, counters)
+    return lambda packet, source: reference.answer(packet, source, False, NOW_S, snapshot, counters)
 
 
 def native_ask(parts: Parts) -> Ask | None:
@@ -95,9 +114,12 @@ def native_ask(parts: Parts) -> Ask | None:
         return None
     native = importlib.import_module("steer.dataplane._native")
     snapshot = native.Snapshot(
-        native.Records(parts.records), native.Map.from_bytes(parts.map), native.Choices(parts.choices)
+        native.Records(parts.records),
+        native.Map.from_bytes(parts.map),
+        native.Choices(parts.choices),
+        None if parts.signatures is None else native.Signatures(parts.signatures),
     )
-    return lambda packet, source: snapshot.answer(packet, source, False, 0)
+    return lambda packet, source: snapshot.answer(packet, source, False, NOW_S)
 
 
 def query(name: str, rdtype: str, client: Prefix | None) -> bytes:

@@ -9,6 +9,7 @@ import dns.rdatatype
 from tests.proof.model_cache import ADDRESS_BITS
 
 UDP_BYTES = 1232
+DO = 0x8000  # in the place of OPT's TTL (RFC 3225)
 OPT_BYTES = (
     19  # of an OPT with ECS, without the address: 11 of the record, 4 of the option, 4 before the address
 )
@@ -18,7 +19,8 @@ _FAMILY_NUMBER = {4: 1, 6: 2}  # of RFC 7871 section 6
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One name and type. `number` is its place in the list; `head` all of a query before OPT's RDLENGTH."""
+    """One name, type and DO bit. `number` is its place in the list; `head` all of a query before OPT's
+    RDLENGTH."""
 
     number: int
     name: str
@@ -27,10 +29,11 @@ class Question:
     end: int  # offset after the question
 
     @classmethod
-    def of(cls, number: int, name: str, rdtype: str) -> "Question":
+    def of(cls, number: int, name: str, rdtype: str, dnssec: bool = False) -> "Question":
+        """The question at a place of the list."""
         owner = dns.name.from_text(name).to_wire() or b""
         question = owner + struct.pack("!HH", dns.rdatatype.from_text(rdtype), 1)
-        opt = struct.pack("!BHHI", 0, 41, UDP_BYTES, 0)
+        opt = struct.pack("!BHHI", 0, 41, UDP_BYTES, DO if dnssec else 0)
         return cls(
             number,
             name,

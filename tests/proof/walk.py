@@ -7,10 +7,12 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from pathlib import Path
 
 import dns.rdatatype
 
 from steer.model.deployment import ForcedTarget, Overrides, Zone
+from steer.model.dnssec import ALGORITHM_ED25519, DnssecSettings
 from steer.model.policy import SteeredName
 from steer.model.records import Rdata, RRset
 from steer.model.service import Address
@@ -21,9 +23,11 @@ from tests.decide.worlds import World, random_world
 from tests.product_world import Ask, Built, Parts, native_ask, random_client
 from tests.proof.model_cache import ADDRESS_BITS, Kept, ModelCache
 from tests.proof.questions import Question, encode, least_ttl_s, seen
+from tests.publish.signed_zones import make_key
 
 APEX = "cdn.example"
 APEX_LABELS = (b"cdn", b"example")
+SIGNED = DnssecSettings(Path("keys"), keys=(make_key(1, algorithm=ALGORITHM_ED25519),))  # the same each time
 EDGES = 40  # per table of networks
 CLIENTS = 1200  # per world, with many near the edges of its networks
 RESOLVERS = 3
@@ -151,7 +155,7 @@ class Scene:
     def swap(self, kind: str) -> None:
         """Take another snapshot: other states of POPs, a forced target, or another policy and geography."""
         if kind == "policies":
-            world = self.world_of(self.chance.getrandbits(32))
+            world = self.world_of(self.chance.getrandbits(31) << 1 | self.seed & 1)  # signed as before
             if world is not self.world:
                 self.world, self.built = world, Built.of(world)
         self.overrides = Overrides()
@@ -171,7 +175,7 @@ class Scene:
 
 
 def random_named_world(seed: int) -> World:
-    """A random world with a steered apex, a steered wildcard, and a plain alias of a steered name."""
+    """A random world with a steered apex and wildcard, HTTPS, and a plain alias; signed or not."""
     world = random_world(seed)
     zone = world.deployment.zones[0]
     steered = [name.policy for name in zone.names if name.owner.startswith("policy")]
@@ -180,14 +184,22 @@ def random_named_world(seed: int) -> World:
         SteeredName("*.any", "default", None, "ab", 30),
         SteeredName("www", "default", steered[-1], None, 60),
     )
+    service = Rdata(b"\0\1\0" + b"\0\1\0\3\2h2")  # HTTPS 1 . alpn=h2
+    https = [
+        RRset((*owner, *APEX_LABELS), dns.rdatatype.HTTPS, 60, (service,))
+        for owner in ((b"www",), (b"*", b"any"), (b"ab",))
+    ]
+    www = b"".join(bytes((len(label),)) + label for label in (b"www", *APEX_LABELS, b""))
+    https.append(RRset(APEX_LABELS, dns.rdatatype.HTTPS, 60, (Rdata(b"\0\0" + www),)))  # an alias
     alias = RRset((b"plain", *APEX_LABELS), 5, 600, (Rdata(b"", ((b"www", *APEX_LABELS),)),))
-    data = replace(zone.data, rrsets=(*zone.data.rrsets, alias))
-    zone = replace(zone, names=(*zone.names, *more), data=data)
+    data = replace(zone.data, rrsets=(*zone.data.rrsets, alias, *https))
+    zone = replace(zone, names=(*zone.names, *more), data=data, dnssec=SIGNED if seed % 2 else None)
     return replace(world, deployment=replace(world.deployment, zones=(zone,)))
 
 
 def questions_of(zone: Zone) -> list[Question]:
-    """All types of every steered name and alias, two names of each wildcard, and what is not there."""
+    """All types of every steered name and alias, two names of each wildcard, and what is not there; with DO
+    where the zone is signed."""
     aliases = [rrset.owner for rrset in zone.data.rrsets if rrset.type == dns.rdatatype.CNAME]
     owners = [name.owner for name in zone.names]
     owners += [b".".join(owner[: -len(zone.data.apex)]).decode() for owner in aliases]
@@ -197,11 +209,10 @@ def questions_of(zone: Zone) -> list[Question]:
             names += [f"x{owner[1:]}.{zone.apex}", f"y.z{owner[1:]}.{zone.apex}"]
         elif owner != "@":
             names.append(f"{owner}.{zone.apex}")
-    kinds = [(name, rdtype) for name in names for rdtype in ("A", "AAAA")] + [
-        (zone.apex, "NS"),
-        (zone.apex, "TXT"),
-    ]
-    return [Question.of(number, *kind) for number, kind in enumerate(kinds)]
+    kinds = [(name, rdtype) for name in names for rdtype in ("A", "AAAA", "HTTPS")]
+    kinds += [(zone.apex, "NS"), (zone.apex, "TXT")]
+    signed = zone.dnssec is not None
+    return [Question.of(number, *kind, dnssec=signed) for number, kind in enumerate(kinds)]
 
 
 def edges(world: World, chance: random.Random) -> list[Address]:
