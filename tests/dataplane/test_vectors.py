@@ -12,16 +12,30 @@ from tests.dataplane.signing import NOW_S
 from tests.dataplane.vectors import TCP, UDP, Vector, check
 from tests.dataplane.vectors_answers import VECTORS as VECTORS_ANSWERS
 from tests.dataplane.vectors_dns import VECTORS as VECTORS_DNS
+from tests.dataplane.vectors_dnssec import VECTORS as VECTORS_DNSSEC
 from tests.dataplane.vectors_ecs import VECTORS as VECTORS_ECS
 from tests.dataplane.vectors_message import VECTORS as VECTORS_MESSAGE
 from tests.dataplane.vectors_options import VECTORS as VECTORS_OPTIONS
 
 VECTORS = VECTORS_ECS + VECTORS_MESSAGE + VECTORS_DNS + VECTORS_OPTIONS + VECTORS_ANSWERS
+VECTORS += VECTORS_DNSSEC
 ON_TRANSPORTS = [(vector, transport) for vector in VECTORS for transport in vector.transports]
 IDS = [f"{vector}-{transport}" for vector, transport in ON_TRANSPORTS]
-LINES = [f"ECS-{number}" for number in range(1, 24)] + [
-    f"DNS-{number}" for number in (2, 3, 4, 5, 6, 8, 9, 11, 12, 13)
-]
+DNS_LINES = (
+    1,
+    2,
+    3,
+    4,
+    5,
+    6,
+    8,
+    9,
+    11,
+    12,
+    13,
+    14,
+)  # 7 and 10: test_sockets.py, test_limit.py, test_flood.py
+LINES = [f"ECS-{number}" for number in range(1, 24)] + [f"DNS-{number}" for number in DNS_LINES]
 IN_ORDER = b"\xab\xcd\0\0\0\1\0\0\0\0\0\0\3ns1\3cdn\7example\0\0\1\0\1"  # a query that is surely answered
 
 
@@ -50,6 +64,17 @@ def test_through_sockets_and_counted(subject: Subject, vector: Vector, transport
     moved = {name: after[name] - before[name] for name in COUNTERS if after[name] != before[name]}
     assert moved == due_counts(vector, transport, reply)
     assert Counter(labels_of(subject)) - labels_before == Counter(vector.labels)
+
+
+@pytest.mark.parametrize(("vector", "transport"), ON_TRANSPORTS, ids=IDS)
+def test_repeated(subject: Subject, vector: Vector, transport: str) -> None:
+    """DNS-1: what was asked before is answered as it was, and what others asked leaves no trace."""
+    source = ip_address(vector.source).packed
+    replies = {subject.snapshot.answer(vector.query, source, transport == TCP, NOW_S) for _ in range(2)}
+    exchange = over_udp if transport == UDP else over_tcp
+    exchange(subject.port, vector.source, vector.query)
+    check(vector, exchange(subject.port, vector.source, vector.query))
+    assert len(replies) == 1
 
 
 def labels_of(subject: Subject) -> dict[int, int]:
