@@ -22,7 +22,7 @@ from steer.model.records import (
 from steer.publish import format as fmt
 from steer.publish.records_part import WireSettings, compile_records
 from tests.dataplane.parts import IDENTITY, ChoiceSpec, MapSpec, build_choices, labels_of, zone_of
-from tests.dataplane.signing import Signer, key_rrset
+from tests.dataplane.signing import EXPIRES_S, Signer, key_rrset
 from tests.dataplane.vectors import COOKIE_SECRETS, NSID
 from tests.dataplane.world_zones import (
     CDN,
@@ -158,9 +158,9 @@ class World:
     steered: tuple[SteeredRecord, ...]
 
 
-def build_world(*, steers: bool = True, is_stale: bool = False) -> World:
+def build_world(*, steers: bool = True, is_stale: bool = False, expires_s: int = EXPIRES_S) -> World:
     """The world; without steered names, signed zones and settings where `steers` is False; `is_stale`: the
-    states of the POPs are old."""
+    states of the POPs are old; `expires_s`: of all signatures, Unix time."""
     zones = steered_zones(steers)
     compiled = compile_records(
         [(zone, records) for zone, records, _ in zones],
@@ -179,7 +179,7 @@ def build_world(*, steers: bool = True, is_stale: bool = False) -> World:
         compiled.data,
         spec.build(),
         build_choices(choices, forced, states, is_stale=is_stale),
-        Signer(SIGNED_ZONES).part(compiled, answer_sets(steered, choices)) if steers else None,
+        Signer(SIGNED_ZONES, expires_s=expires_s).part(compiled, answer_sets(steered, choices)) if steers else None,
         spec,
         choices,
         steered,

@@ -1,92 +1,51 @@
-//! Claims: whatever comes, the reply is nothing or one whole DNS message to it, within its limit.
-//!
-//! Input: an octet (bit 0: over TCP, bit 1: from IPv6), 16 octets of source address, the packet. With bit 2,
-//! the packet's start is made of three octets (which name, type, how many further records), so that the
-//! fuzzer need not guess names.
+//! Claims: whatever comes, the reply is nothing or one whole DNS message to it, within its limit, and the same
+//! when it is asked again and among others.
 #![no_main]
-use std::sync::LazyLock;
+use std::cell::RefCell;
+use std::path::Path;
 
-use _native::answer::{Answerer, Context, Counters, Notified, Now, Request};
-use _native::snapshot::Snapshot;
-use _native::snapshot::builder::small_world;
+use _native::answer::Request;
 use libfuzzer_sys::fuzz_target;
+use steer_native_fuzz::{Fuzzed, Input, Limit, REPLY_BYTES, WORLDS};
 
-const REPLY_BYTES: usize = 65_535;
 const HEADER_BYTES: usize = 12;
-const UDP_BYTES: usize = 1232; // of the small world
+const UDP_BYTES: [usize; 4] = [1232, 1232, 1232, 4096]; // by world
+const OTHER: &[u8] = b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0\x03www\x03cdn\x07example\0\0\x1c\0\x01"; // steered
 
-const NAMES: &[&str] = &[
-    "",
-    "example",
-    "cdn.example",
-    "www.cdn.example",
-    "x.st.cdn.example",
-    "img.cdn.example",
-    "forced.cdn.example",
-    "sub.cdn.example",
-    "www.sub.cdn.example",
-    "missing.cdn.example",
-    "many.cdn.example",
-    "text.cdn.example",
-    "ent.cdn.example",
-    "q.wild.cdn.example",
-    "q.cwild.cdn.example",
-    "alias.cdn.example",
-    "plain.cdn.example",
-    "loop.cdn.example",
-    "out.cdn.example",
-    "nowhere.cdn.example",
-    "tocut.cdn.example",
-    "host.cut.cdn.example",
-];
-
-static SNAPSHOT: LazyLock<Snapshot> = LazyLock::new(|| small_world().load().expect("the world is proved"));
-static COUNTERS: LazyLock<Counters> = LazyLock::new(Counters::default);
-static NOTIFIED: LazyLock<Notified> = LazyLock::new(Notified::default);
-
-fuzz_target!(|input: &[u8]| {
-    let Some((&[flags, ref address @ ..], packet)) = input.split_first_chunk::<17>() else { return };
-    let (is_tcp, is_ipv6) = (flags & 1 != 0, flags & 2 != 0);
-    let mapped =
-        0xffff_0000_0000 | u128::from(u32::from_be_bytes([address[0], address[1], address[2], address[3]]));
-    let source = if is_ipv6 { u128::from_be_bytes(*address) } else { mapped };
-    let (mut buffer, mut length) = (vec![0xaa; REPLY_BYTES], [0]);
-    let made = if flags & 4 != 0 { with_question(packet) } else { None };
-    let packet = made.as_deref().unwrap_or(packet);
-    let request = Request { packet, source, is_tcp };
-    let context = Context {
-        view: SNAPSHOT.view(),
-        counters: &COUNTERS,
-        limiter: None,
-        notified: &NOTIFIED,
-        now: Now::default(),
-    };
-    Answerer::default().answer(&context, &[request], &mut buffer, REPLY_BYTES, &mut length);
-    check(packet, &buffer[..length[0]], is_tcp);
-});
-
-/// A query for one of the names, and the rest of the input after it.
-fn with_question(input: &[u8]) -> Option<Vec<u8>> {
-    let (&[name, kind, additionals], rest) = input.split_first_chunk()?;
-    let mut packet = vec![0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, additionals % 3];
-    for label in NAMES[usize::from(name) % NAMES.len()].split('.').filter(|label| !label.is_empty()) {
-        packet.push(label.len() as u8);
-        packet.extend_from_slice(label.as_bytes());
-    }
-    packet.extend_from_slice(&[0, 0, kind, 0, 1]);
-    packet.extend_from_slice(rest);
-    Some(packet)
+thread_local! {
+    static FUZZED: RefCell<Fuzzed> = RefCell::new(Fuzzed::load(Path::new(WORLDS)));
 }
 
-fn check(query: &[u8], reply: &[u8], is_tcp: bool) {
+fuzz_target!(|octets: &[u8]| {
+    let Some(input) = Input::read(octets) else { return };
+    FUZZED.with_borrow_mut(|fuzzed| {
+        let reply = fuzzed.answer(&input).to_vec();
+        check(&input, &reply);
+        assert_eq!(fuzzed.answer(&input), reply, "the same again");
+        if input.limit == Limit::None {
+            let other = Request { packet: OTHER, ..input.request };
+            let together = [other, input.request, other, input.request];
+            let replies = fuzzed.answer_all(&input, &together);
+            assert!(replies.skip(1).step_by(2).all(|again| again == reply), "the same among others");
+        }
+    });
+});
+
+fn check(input: &Input<'_>, reply: &[u8]) {
+    let Request { packet: query, is_tcp, .. } = input.request;
     if query.len() < HEADER_BYTES || query[2] & 0x80 != 0 {
         assert!(reply.is_empty(), "no query, so no reply");
         return;
     }
-    assert!(reply.len() >= HEADER_BYTES && reply.len() <= if is_tcp { REPLY_BYTES } else { UDP_BYTES });
+    if reply.is_empty() {
+        assert!(input.limit == Limit::Drop && !is_tcp, "only the rate limit drops");
+        return;
+    }
+    let limit = if is_tcp { REPLY_BYTES } else { UDP_BYTES[input.world] };
+    assert!((HEADER_BYTES..=limit).contains(&reply.len()), "{} octets", reply.len());
     assert_eq!(reply[..2], query[..2], "ID");
     assert_eq!(reply[2] & 0xf9, query[2] & 0x79 | 0x80, "QR is set, opcode and RD are copied");
-    assert_eq!(reply[3] & 0xf0, 0, "RA, Z, AD and CD are 0");
+    assert_eq!(reply[3] & 0xf0, query[3] & 0x10, "CD is copied; RA, Z and AD are 0");
     let [questions, answers, authorities, additionals] = [4, 6, 8, 10].map(|at| u16_at(reply, at));
     assert!(questions <= 1);
     let mut at = HEADER_BYTES;

@@ -1,0 +1,84 @@
+"""What the coverage-guided fuzzer starts from: an input of every vector in every way, and a dictionary."""
+
+import hashlib
+import re
+import shutil
+from collections.abc import Iterator
+from ipaddress import ip_address
+from pathlib import Path
+
+from steer.model.records import Labels
+from tests.dataplane.signing import NOW_S
+from tests.dataplane.test_vectors import VECTORS
+from tests.dataplane.vectors import TCP, cookie_option, opt, opt_option, raw_ecs
+from tests.fuzz.inputs import Input, Limit
+from tests.fuzz.mutate import TYPES, Mutator
+from tests.fuzz.worlds import EXPIRES_S, all_names
+
+MADE = 6000  # inputs beside the vectors'
+_NUMBER = re.compile(rb"(?<=ns|mx)\d+$")
+_SERVER_NAMES: tuple[Labels, ...] = ((b"id", b"server"), (b"hostname", b"bind"), (b"version", b"bind"))
+
+
+def seeds() -> list[Input]:
+    """Every vector over its transports, limited, near the end of the signatures, and in other worlds; then
+    changed ones."""
+    inputs = list(dict.fromkeys(_of_vectors()))
+    mutator = Mutator(1, names(), inputs)
+    return inputs + [mutator.next() for _ in range(MADE)]
+
+
+def names() -> list[Labels]:
+    """Names worth asking for; of those that differ in a number alone, one."""
+    alike = {tuple(_NUMBER.sub(b"#", label) for label in name): name for name in all_names()}
+    return [*alike.values(), *_SERVER_NAMES]
+
+
+def write_inputs(inputs: list[Input], directory: Path) -> None:
+    """Write each input to a file of its own in a directory made anew."""
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
+    for one in inputs:
+        octets = one.encode()
+        (directory / hashlib.sha1(octets, usedforsecurity=False).hexdigest()).write_bytes(octets)
+
+
+def write_dictionary(path: Path) -> None:
+    """Write what a packet is made of, for libFuzzer to put in."""
+    entries = dict.fromkeys(_entries())
+    path.write_text("".join(f'"{_escaped(entry)}"\n' for entry in entries if entry))
+
+
+def _of_vectors() -> Iterator[Input]:
+    for vector in VECTORS:
+        source = ip_address(vector.source).packed
+        for transport in vector.transports:
+            yield Input(vector.query, source, NOW_S, transport == TCP)
+        yield Input(vector.query, source, NOW_S, limit=Limit.SLIP)
+        yield Input(vector.query, source, NOW_S, limit=Limit.DROP)
+        yield Input(vector.query, source, NOW_S, world=2)
+        yield Input(vector.query, source, EXPIRES_S - 30, world=1)
+
+
+def _entries() -> Iterator[bytes]:
+    for labels in names():
+        octets = [bytes((len(label),)) + label for label in labels]
+        yield from octets
+        yield b"".join(octets) + b"\0"
+    for number in TYPES:
+        yield number.to_bytes(2, "big") + b"\0\1"
+    for options in (
+        (),
+        (raw_ecs(1, 24, "850182"),),
+        (raw_ecs(2, 48, "20010db80001"),),
+        (cookie_option(bytes(8)),),
+        (opt_option(3, b""),),
+    ):
+        yield b"".join(options)
+        yield opt(*options)
+        yield opt(*options, flags=0x8000)
+    yield b"\xc0\x0c"
+
+
+def _escaped(entry: bytes) -> str:
+    return "".join(f"\\x{octet:02x}" for octet in entry[:64])
