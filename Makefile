@@ -1,7 +1,7 @@
 # `make` alone lists the targets.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint format rust-test bench bench-short proof conformance fuzz image clean
+.PHONY: help venv demo test lint format rust-test bench bench-short proof conformance fuzz fuzz-coverage image clean
 
 BIN := .venv/bin
 CARGO_NATIVE := --locked --manifest-path native/Cargo.toml
@@ -17,7 +17,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 help: ## list the targets (this)
 	@echo "steer: an authoritative nameserver that steers a CDN's clients. Targets:"; echo
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo; echo "Variables: PYTHON=python3.11 (for .venv), STEER_REQUIRE_NATIVE=1 (fail without the native engine)."
 
 venv: ## make or update .venv, with steer installed editable and the native engine where cargo is found
@@ -63,16 +63,16 @@ conformance: venv ## Zonemaster, dnsviz, dig and its like, unbound and PowerDNS 
 	@conformance/install.sh
 	$(BIN)/python -m conformance $(CONFORMANCE_ARGS)
 
-fuzz: ## each fuzz target of native/fuzz for FUZZ_SECONDS (cargo-fuzz and a nightly toolchain)
-	@cd native && targets=$$(cargo +nightly fuzz list) && for target in $${targets:?native/fuzz has no target}; do \
-		echo "fuzz: $$target for $(FUZZ_SECONDS) s"; \
-		cargo +nightly fuzz run "$$target" -- -max_total_time=$(FUZZ_SECONDS) || exit 1; \
-	done
+fuzz: venv ## both engines fuzzed side by side for FUZZ_SECONDS (cargo-fuzz, a nightly toolchain; two cores)
+	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
+
+fuzz-coverage: venv ## how much of the native engine that has reached, by file (llvm-tools of the nightly toolchain)
+	$(BIN)/python -m tests.fuzz.coverage
 
 image: ## container image with the native engine (docker or podman)
 	$$(command -v docker || command -v podman || echo docker) build -t $(IMAGE) .
 
 clean: ## remove what was built: .venv, caches, the native engine
-	rm -rf .venv .venv.lock build dist *.egg-info native/target native/fuzz/target .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv.lock build dist *.egg-info native/target native/fuzz/{target,worlds,seeds,coverage} .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	rm -f steer/dataplane/_native*.so
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

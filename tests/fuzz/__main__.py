@@ -40,16 +40,24 @@ def main() -> int:
     build()
     with LOG.open("wb") as log, Native() as native:
         fuzzer = subprocess.Popen(_fuzzer(arguments.seconds), cwd=NATIVE, stderr=log)
-        print(f"fuzz: {len(made):,} seeds, {arguments.seconds} s, seed {seed}; {LOG.name} is libFuzzer's", flush=True)
+        print(
+            f"fuzz: {len(made):,} seeds, {arguments.seconds} s, seed {seed}; {LOG.name} is libFuzzer's",
+            flush=True,
+        )
         mutator = Mutator(seed, names(), made)
         try:
-            tally = Differential(Reference(load_worlds(WORLDS)), native, mutator, FINDINGS).run(CORPUS, arguments.seconds)
+            tally = Differential(Reference(load_worlds(WORLDS)), native, mutator, FINDINGS).run(
+                CORPUS, arguments.seconds
+            )
             failed = fuzzer.wait(arguments.seconds + LATE_S) != 0
         finally:
             if fuzzer.poll() is None:
                 fuzzer.terminate()
     print("\n".join((*fuzzer_figures(LOG), f"differential: {summary(tally)}")))
-    print("counters that moved: " + ", ".join(f"{name} {count:,}" for name, count in sorted(tally.moved.items())))
+    print(
+        "counters that moved: "
+        + ", ".join(f"{name} {count:,}" for name, count in sorted(tally.moved.items()))
+    )
     if failed:
         print(f"libFuzzer found something, or did not start: see {LOG}")
     for kind, count in tally.differences.most_common():
@@ -63,7 +71,17 @@ def build() -> None:
     manifest = str(NATIVE / "fuzz" / "Cargo.toml")
     target = str(NATIVE / "fuzz" / "target")
     subprocess.run(
-        ["cargo", "build", "--release", "--example", "replay", "--manifest-path", manifest, "--target-dir", target],
+        [
+            "cargo",
+            "build",
+            "--release",
+            "--example",
+            "replay",
+            "--manifest-path",
+            manifest,
+            "--target-dir",
+            target,
+        ],
         check=True,
     )
 
@@ -77,12 +95,17 @@ def fuzzer_figures(log: Path) -> list[str]:
         return text.splitlines()[-30:]
     edges, features, inputs = last[-1]
     return [
-        f"libFuzzer: {int(executed[1]):,} executions; {edges} edges, {features} features, {inputs} inputs kept"
+        f"libFuzzer: {int(executed[1]):,} executions; {edges} edges, {features} features, {inputs} inputs"
     ]
 
 
 def _fuzzer(seconds: int) -> list[str]:
-    options = [f"-max_total_time={seconds}", f"-max_len={PACKET_BYTES_MAX}", f"-dict={DICTIONARY}", "-print_final_stats=1"]
+    options = [
+        f"-max_total_time={seconds}",
+        f"-max_len={PACKET_BYTES_MAX}",
+        f"-dict={DICTIONARY}",
+        "-print_final_stats=1",
+    ]
     return [*FUZZ, "run", "answer", str(CORPUS), str(SEEDS), "--", *options]
 
 

@@ -1,6 +1,6 @@
 """One engine against the other: the corpus as the fuzzer finds it, and changes of it, octet for octet.
 
-What an engine makes of an input is one line of text: the reply, the counters that moved, the notified zones."""
+What an engine makes of an input is a line of text: the reply, the counters that moved, notified zones."""
 
 import contextlib
 import hashlib
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from steer.dataplane.reference import answer
 from steer.dataplane.reference_counters import Counters
@@ -26,7 +26,15 @@ STEP_NS = 2_000_000_000
 LOOK_EVERY_S, SAY_EVERY_S = 5.0, 30.0
 KEPT_OF_A_KIND = 3
 
-Engine = Callable[[Input], str]
+
+class Asked(Protocol):
+    """An engine that works while another does."""
+
+    def ask(self, asked: Input) -> None:
+        """Give it an input, whose line `take` waits for; one at a time."""
+
+    def take(self) -> str:
+        """The line of the input that was given."""
 
 
 class Reference:
@@ -106,7 +114,7 @@ class Tally:
 class Differential:
     """Compares until the time is over; findings go to a directory, made as small as is easy."""
 
-    def __init__(self, reference: Reference, native: Native, mutator: Mutator, findings: Path) -> None:
+    def __init__(self, reference: Reference, native: Asked, mutator: Mutator, findings: Path) -> None:
         self._reference, self._native, self._mutator = reference, native, mutator
         self._findings = findings
         self.tally = Tally()
@@ -165,10 +173,9 @@ class Differential:
 
 def shrink(asked: Input, differs: Callable[[Input], bool]) -> Input:
     """A smaller input that still differs: a plain header where one will do, runs of octets left out."""
-    for plainer in (replace(asked, limit=Limit.NONE), replace(asked, world=0), replace(asked, tcp=False)):
-        changed = replace(asked, limit=plainer.limit, world=plainer.world, tcp=plainer.tcp)
-        if differs(changed):
-            asked = changed
+    for plainer in (_without_limit, _in_first_world, _over_udp):
+        if differs(plainer(asked)):
+            asked = plainer(asked)
     size = 64
     while size:
         at = 12
@@ -185,9 +192,22 @@ def shrink(asked: Input, differs: Callable[[Input], bool]) -> Input:
 def summary(tally: Tally) -> str:
     """The tally in one line."""
     return (
-        f"{tally.compared:,} compared, {tally.from_corpus:,} of them as they came; {tally.replies:,} replies of "
-        f"{tally.octets:,} octets; {sum(tally.differences.values()):,} differences of {len(tally.differences)} kinds"
+        f"{tally.compared:,} compared, {tally.from_corpus:,} of them as they came; "
+        f"{tally.replies:,} replies of {tally.octets:,} octets; "
+        f"{tally.differences.total():,} differences of {len(tally.differences)} kinds"
     )
+
+
+def _without_limit(asked: Input) -> Input:
+    return replace(asked, limit=Limit.NONE)
+
+
+def _in_first_world(asked: Input) -> Input:
+    return replace(asked, world=0)
+
+
+def _over_udp(asked: Input) -> Input:
+    return replace(asked, tcp=False)
 
 
 def _kind(reference: str, native: str) -> str:

@@ -1,4 +1,4 @@
-"""One input of fuzzing, as octets and as what both engines are asked; native/fuzz/src/lib.rs reads it likewise."""
+"""One input of fuzzing, as octets and as what is asked; native/fuzz/src/lib.rs reads it likewise."""
 
 from dataclasses import dataclass
 from enum import IntEnum
@@ -25,7 +25,7 @@ class Limit(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """A query, whence and when it came. `source`: 4 or 16 octets; `now_s`: Unix time below 2^32; `world`: 0 to 3."""
+    """A query, whence and when it came. `source`: 4 or 16 octets; `now_s`: below 2^32; `world`: 0 to 3."""
 
     packet: bytes
     source: bytes

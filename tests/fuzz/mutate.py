@@ -19,13 +19,39 @@ from tests.dataplane.world import PREFIXES, network
 from tests.fuzz.inputs import PACKET_BYTES_MAX, Input, Limit
 from tests.fuzz.worlds import EXPIRES_S
 
-TYPES = (1, 2, 5, 6, 12, 13, 15, 16, 28, 33, 41, 43, 46, 47, 48, 50, 59, 60, 64, 65, 250, 251, 252, 255, 65280)
+TYPES = (
+    1,
+    2,
+    5,
+    6,
+    12,
+    13,
+    15,
+    16,
+    28,
+    33,
+    41,
+    43,
+    46,
+    47,
+    48,
+    50,
+    59,
+    60,
+    64,
+    65,
+    250,
+    251,
+    252,
+    255,
+    65280,
+)
 STEERED_TYPES = (1, 28, 65, 5, 16)
 SOURCES = tuple(
     ip_address(text).packed
     for text in (
-        "127.0.0.1", "127.1.0.1", "127.2.0.1", "127.0.0.53", "127.0.0.54", "133.1.130.9", "10.20.0.1", "192.0.2.7",
-        "::1", "::ffff:127.1.0.1", "2001:db8:1:2::1", "2002:8501:8201::1", "64:ff9b::8501:8201",
+        "127.0.0.1", "127.1.0.1", "127.2.0.1", "127.0.0.53", "127.0.0.54", "133.1.130.9", "10.20.0.1",
+        "192.0.2.7", "::1", "::ffff:127.1.0.1", "2001:db8:1:2::1", "2002:8501:8201::1", "64:ff9b::8501:8201",
         "2001:0:0:0:0:0:7afe:7dfe", "fd00::1", "2001:db8::53", "::ffff:127.0.0.53",
     )
 )  # fmt: skip
@@ -53,7 +79,10 @@ class Mutator:
         changes = self._random.randint(1, 4)
         if self._random.random() < 0.7:
             plain = replace(made, packet=_PLAIN, now_s=NOW_S)
-            made, changes = self._add_records(self._ask(self._move(plain))), self._random.choice((0, 0, 0, 1, 2))
+            made, changes = (
+                self._add_records(self._ask(self._move(plain))),
+                self._random.choice((0, 0, 0, 1, 2)),
+            )
         for _ in range(changes):
             made = self._random.choice(self._ways)(made)
         return replace(made, packet=made.packet[:PACKET_BYTES_MAX])
@@ -94,7 +123,9 @@ class Mutator:
             labels[0] = self._random.choice((b"any", b"!", b"~~"))
         wire = b"".join(bytes((len(label),)) + label for label in labels) + b"\0"
         if self._random.random() < 0.2:  # ids of 0x20; a length is no letter, or is taken for one
-            return bytes(octet ^ 0x20 if self._random.random() < 0.5 and octet > 63 else octet for octet in wire)
+            return bytes(
+                octet ^ 0x20 if self._random.random() < 0.5 and octet > 63 else octet for octet in wire
+            )
         return wire
 
     def _type(self) -> int:
@@ -127,7 +158,9 @@ class Mutator:
             case _ if is_right:
                 return opt_option(self._random.choice((9, 11, 12, 15, 65001)), self._random.randbytes(6))
             case _:
-                return opt_option(self._random.choice((8, 10)), self._random.randbytes(self._random.randrange(42)))
+                return opt_option(
+                    self._random.choice((8, 10)), self._random.randbytes(self._random.randrange(42))
+                )
 
     def _cookie(self, base: Input) -> bytes:
         """One that is valid, or would be at another time, then more octets."""
@@ -166,7 +199,9 @@ class Mutator:
         source = self._random.choice(SOURCES)
         if self._random.random() < 0.3:
             prefix = self._random.choice(_NETWORKS)
-            value = int(prefix.network_address) | self._random.getrandbits(prefix.max_prefixlen - prefix.prefixlen)
+            value = int(prefix.network_address) | self._random.getrandbits(
+                prefix.max_prefixlen - prefix.prefixlen
+            )
             source = (IPv4Address(value) if prefix.version == 4 else IPv6Address(value)).packed
         limit = self._random.choice((Limit.NONE,) * 8 + tuple(Limit))
         tcp, world = self._random.random() < 0.4, self._random.choice((0, 0, 0, 1, 2, 3, 3))
@@ -179,7 +214,9 @@ class Mutator:
     def _set_header(self, base: Input) -> Input:
         packet = bytearray(base.packet.ljust(_HEADER, b"\0"))
         if self._random.random() < 0.8:
-            packet[2:4] = self._random.choice((0x0100, 0, 0x0110, 0x0130, 0x2000, 0x2400, 0x2800, 0x7FFF)).to_bytes(2, "big")
+            packet[2:4] = self._random.choice(
+                (0x0100, 0, 0x0110, 0x0130, 0x2000, 0x2400, 0x2800, 0x7FFF)
+            ).to_bytes(2, "big")
         else:
             packet[self._random.randrange(4, 12)] = self._random.choice((0, 0, 1, 1, 2, 255))
         return replace(base, packet=bytes(packet))
@@ -191,7 +228,9 @@ class Mutator:
         place = self._random.randint(0, max(0, len(packet) - 1))
         match self._random.randrange(5):
             case 0:
-                packet[place : place + 1] = bytes((self._random.choice((*EDGES, self._random.randrange(256))),))
+                packet[place : place + 1] = bytes(
+                    (self._random.choice((*EDGES, self._random.randrange(256))),)
+                )
             case 1:
                 del packet[place : place + self._random.randint(1, 8)]
             case 2:
@@ -204,9 +243,7 @@ class Mutator:
 
     def _join(self, base: Input) -> Input:
         other = self._random.choice(self.pool).packet
-        return replace(
-            base, packet=base.packet[: _question_end(base.packet)] + other[_question_end(other) :]
-        )
+        return replace(base, packet=base.packet[: _question_end(base.packet)] + other[_question_end(other) :])
 
 
 def _question_end(packet: bytes) -> int:
@@ -215,5 +252,3 @@ def _question_end(packet: bytes) -> int:
     while at < len(packet) and 0 < packet[at] < 64:
         at += 1 + packet[at]
     return at + 5 if at + 5 <= len(packet) and packet[at] == 0 else min(_HEADER, len(packet))
-
-

@@ -1,6 +1,6 @@
 """The worlds that are fuzzed, as files for both engines: of the wire tests, and one made of edges.
 
-0: steered and signed; 1: the same with stale states; 2: nothing steered, no settings; 3: the root, of odd names."""
+0: steered and signed; 1: the same with stale states; 2: nothing steered; 3: the root, odd names."""
 
 from pathlib import Path
 

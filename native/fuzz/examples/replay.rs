@@ -46,6 +46,7 @@ fn moved(fuzzed: &Fuzzed) -> Vec<u64> {
 }
 
 fn octets_of(hexadecimal: &str) -> Vec<u8> {
-    let digits: Vec<u8> = hexadecimal.chars().filter_map(|digit| digit.to_digit(16)).map(|d| d as u8).collect();
+    let digits: Vec<u8> =
+        hexadecimal.chars().filter_map(|digit| digit.to_digit(16)).map(|d| d as u8).collect();
     digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect()
 }

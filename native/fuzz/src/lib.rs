@@ -109,11 +109,7 @@ impl Fuzzed {
     }
 
     /// The replies to queries that come together, with the input's time, limit and world.
-    pub fn answer_all(
-        &mut self,
-        input: &Input<'_>,
-        requests: &[Request<'_>],
-    ) -> impl Iterator<Item = &[u8]> {
+    pub fn answer_all(&mut self, input: &Input<'_>, requests: &[Request<'_>]) -> impl Iterator<Item = &[u8]> {
         let limiter = match input.limit {
             Limit::None => None,
             Limit::Fresh | Limit::Drop => Some(&self.limiters[0]),
