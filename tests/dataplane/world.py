@@ -179,7 +179,9 @@ def build_world(*, steers: bool = True, is_stale: bool = False, expires_s: int =
         compiled.data,
         spec.build(),
         build_choices(choices, forced, states, is_stale=is_stale),
-        Signer(SIGNED_ZONES, expires_s=expires_s).part(compiled, answer_sets(steered, choices)) if steers else None,
+        Signer(SIGNED_ZONES, expires_s=expires_s).part(compiled, answer_sets(steered, choices))
+        if steers
+        else None,
         spec,
         choices,
         steered,
