@@ -15,6 +15,14 @@ def steady_s() -> float:
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
+@dataclass(frozen=True, slots=True)
+class Objection:
+    """Something that stands against the clock, and what to do."""
+
+    why: str
+    fix: str
+
+
 @dataclass(slots=True)
 class ClockGuard:
     """Watches a clock beside a steady one. `wall_s`: Unix seconds; `steady_s`: of any origin."""
@@ -23,8 +31,8 @@ class ClockGuard:
     steady_s: Callable[[], float] = steady_s
     _ahead_s: float | None = field(default=None, init=False)  # wall over steady, when last trusted
 
-    def objection(self, newest_inception_s: int) -> str:
-        """Why nothing is to be signed by the clock now; '' for no reason. `newest_inception_s`: of the
+    def objection(self, newest_inception_s: int) -> Objection | None:
+        """Why nothing is to be signed by the clock now; None for no reason. `newest_inception_s`: of the
         signatures that were made before.
 
         A clock that went back would make signatures that end too early, and could not see which are due. One
@@ -32,16 +40,22 @@ class ClockGuard:
         when it comes back, or after a restart."""
         now_s = self.wall_s()
         if not SANE_S[0] <= now_s < SANE_S[1]:
-            return f"the clock says {_utc(now_s)}"
+            return Objection(f"the clock says {_utc(now_s)}", "set this machine's clock")
         if now_s < newest_inception_s:
             begin = _utc(newest_inception_s)
-            return f"the clock says {_utc(now_s)}, and signatures were made that begin {begin}"
+            why = f"the clock says {_utc(now_s)}, and signatures were made that begin {begin}"
+            fix = (
+                "set this machine's clock; if it is right now and was ahead then, stop steer, remove "
+                "`signatures` from its state directory, and start it"
+            )
+            return Objection(why, fix)
         ahead_s = now_s - self.steady_s()
         leapt_s = 0.0 if self._ahead_s is None else ahead_s - self._ahead_s
         if leapt_s > JUMP_S_MAX:
-            return f"the clock leapt forward by {leapt_s / 3600:.0f} hours, to {_utc(now_s)}"
+            why = f"the clock leapt forward by {leapt_s / 3600:.0f} hours, to {_utc(now_s)}"
+            return Objection(why, "set this machine's clock; if it is right, restart steer")
         self._ahead_s = ahead_s
-        return ""
+        return None
 
 
 def _utc(seconds: float) -> str:

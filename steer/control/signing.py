@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from steer.control.assemble import assemble_records
-from steer.control.clock_guard import ClockGuard
+from steer.control.clock_guard import ClockGuard, Objection
 from steer.control.key_memory import pack_keys, unpack_keys, with_private
 from steer.decide.answer_sets import ANSWER_SETS_MAX, TooManyAnswerSets, answer_sets
 from steer.decide.key_states import key_faults, key_set
@@ -168,15 +168,14 @@ class Signing:
         return Assembled(compiled.data, signed.part, report)
 
     def _key_sets(
-        self, deployment: Deployment, now_s: float, objection: str
+        self, deployment: Deployment, now_s: float, objection: Objection | None
     ) -> tuple[dict[str, KeySet], list[Fault]]:
         """The keys of each signed zone, those of before where there is something against others, and what
         that is."""
         keys: dict[str, KeySet] = {}
         faults: list[Fault] = []
         if objection:
-            fix = "set this machine's clock; if it is right, restart steer"
-            faults.append(Fault("clock", 0, 0, f"nothing is signed anew: {objection}", fix))
+            faults.append(Fault("clock", 0, 0, f"nothing is signed anew: {objection.why}", objection.fix))
         for zone in deployment.zones:
             if zone.dnssec is None:
                 continue
@@ -214,9 +213,10 @@ def _answer_sets(deployment: Deployment, plans: PlanTable) -> list[AnswerSet]:
         raise Refused([Fault(str(deployment.directory), 0, 0, str(error), fix)]) from error
 
 
-def _missing_fault(deployment: Deployment, signed: Signed, objection: str) -> Fault:
+def _missing_fault(deployment: Deployment, signed: Signed, objection: Objection | None) -> Fault:
     """Validators refuse what should be signed and is not."""
-    why = objection or "the private keys are not at hand, and what was signed before has expired or changed"
+    why = "the private keys are not at hand, and what was signed before has expired or changed"
+    why = objection.why if objection else why
     wrong = f"{signed.missing} signatures can neither be made nor taken from before: {why}"
     return Fault(str(deployment.directory), 0, 0, wrong, "restore the key files, or set this machine's clock")
 

@@ -55,9 +55,10 @@ class ZoneView:
         cls, index: int, data: ZoneData, steered: Sequence[SteeredRecord], keys: Sequence[RRset] | None = None
     ) -> "ZoneView":
         """Index a zone, the `index`-th of the part; `keys`: the RRsets of its DNSSEC keys, None if it is not
-        signed. Raises ValueError for broken promises."""
+        signed. What signing makes is left out of `data` then. Raises ValueError for broken promises."""
         by_owner: dict[Labels, dict[int, RRset]] = {}
-        for rrset in (*data.rrsets, *(keys or ())):
+        plain = [rrset for rrset in data.rrsets if keys is None or rrset.type not in _MADE_HERE]
+        for rrset in (*plain, *(keys or ())):
             if by_owner.setdefault(rrset.owner, {}).setdefault(rrset.type, rrset) is not rrset:
                 raise ValueError(f"type {rrset.type} twice at {rrset.owner}")
         cuts = frozenset(
@@ -70,8 +71,6 @@ class ZoneView:
             raise ValueError(f"a name of {data.apex} is steered twice")
         if any(not is_within(owner, data.apex) for owner in (*by_owner, *names)):
             raise ValueError(f"a name outside {data.apex}")
-        if keys is not None and any(rrset.type in _MADE_HERE for rrset in data.rrsets):
-            raise ValueError(f"{data.apex} is to be signed, and holds DNSSEC records of somebody else")
         templates = {}
         for owner, record in names.items():
             _check_alone(record, by_owner.get(owner, {}), is_signed=keys is not None)

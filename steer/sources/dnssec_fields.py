@@ -21,6 +21,7 @@ from steer.sources.located_yaml import Faults, Node
 from steer.sources.reading import Reading, any_path
 from steer.sources.scalars import choice, spelled_s, whole_seconds
 
+TYPE_DNAME = 39
 DNSSEC_KEYS = {
     "keys": "keys",
     "validity": "14d",
@@ -90,7 +91,8 @@ def longest_ttl_s(data: ZoneData, steered_ttls_s: Iterable[int]) -> int:
 def check_signed_data(
     settings: DnssecSettings, at: Location, data: ZoneData, longest_s: int, master: str, faults: Faults
 ) -> None:
-    """Keep a fault where signatures would not outlive what is cached; warn of records that signing makes."""
+    """Keep a fault where signatures would not outlive what is cached; of a DNAME, which no NSEC may
+    be near (RFC 6840 section 4.1); warn of records that signing makes."""
     if settings.validity_s < 2 * longest_s:
         fix = f"write at least `validity: {spelled_s(2 * longest_s)}`, or shorten that TTL"
         wrong = (
@@ -102,6 +104,12 @@ def check_signed_data(
             wrong = f"{_MADE_BY_SIGNING[rrset.type]} in a zone that steer signs is left out"
             fix = "remove it; keys come from the key files, the rest is made by signing"
             faults.warn(Location(master, rrset.line, 1), wrong, fix)
+        if rrset.type == TYPE_DNAME:
+            wrong = (
+                "a DNAME in a zone that steer signs: validators refuse what is answered for the names below"
+            )
+            fix = "write CNAMEs for the names that are used, or do not sign the zone"
+            faults.add(Location(master, rrset.line, 1), wrong, fix)
 
 
 def _settings(fields: Fields, beside: Path) -> DnssecSettings:
