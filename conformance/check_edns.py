@@ -2,6 +2,7 @@
 
 Then many questions on one TCP connection, with kdig."""
 
+import re
 from collections.abc import Iterator
 
 from conformance.addresses import STEER_SERVERS, ZONE
@@ -43,6 +44,16 @@ def at_most(octets: int) -> Expectation:
     )
 
 
+def says(what: str, pattern: str) -> Expectation:
+    """Something is printed."""
+    return what, lambda printed: re.search(pattern, printed.text) is not None
+
+
+def silent(word: str) -> Expectation:
+    """Something is not printed."""
+    return f"no {word}", lambda printed: f"; {word}" not in printed.text
+
+
 def subnet(text: str) -> Expectation:
     """The client subnet as it must come back, scope included."""
     return f"client subnet {text}", lambda printed: f"CLIENT-SUBNET: {text}\n" in printed.text
@@ -71,7 +82,19 @@ PROBES = (
     Probe("EDNS: padding", f"{PLAIN} +padding=128 soa {{zone}}", (*_SOA, NO_PADDING)),
     Probe("EDNS: keepalive", f"{PLAIN} +keepalive soa {{zone}}", _SOA),
     Probe("EDNS: expire", f"{PLAIN} +expire soa {{zone}}", _SOA),
-    Probe("EDNS: NSID", f"{PLAIN} +nsid soa {{zone}}", _SOA),
+    Probe("EDNS: NSID", f"{PLAIN} +nsid soa {{zone}}", (*_SOA, says("NSID", "; NSID: .*conformance1"))),
+    Probe("EDNS: no NSID unasked", f"{PLAIN} soa {{zone}}", (*_SOA, silent("NSID"), silent("COOKIE"))),
+    Probe(
+        "EDNS: cookie", "+cookie +noad +norec soa {zone}", (*_SOA, says("a cookie", r"; COOKIE: .*\(good\)"))
+    ),
+    Probe(
+        "EDNS: cookie of 2 octets", f"{PLAIN} +ednsopt=10:0102 soa {{zone}}", (status("FORMERR"), OPT, NO_SOA)
+    ),
+    Probe(
+        "EDE: not our zone",
+        f"{PLAIN} a elsewhere.example.",
+        (status("REFUSED"), says("error 20", "; EDE: 20 ")),
+    ),
     Probe("EDNS: DO and cookie", "+dnssec +cookie +noad +norec soa {zone}", (*_SOA, DO)),
     Probe("ECS: SOURCE 0", f"{PLAIN} +subnet=0 a www.{{zone}}", (status("NOERROR"), subnet("0.0.0.0/0/0"))),
     Probe(
@@ -93,6 +116,18 @@ PROBES = (
     bad_subnet("000118008501", "too few octets"),
     bad_subnet("00011400850101", "bits after SOURCE"),
     bad_subnet("0001", "cut short"),
+    Probe("id.server", f"{PLAIN} id.server txt ch", (status("NOERROR"), says("its name", '"conformance1"'))),
+    Probe("version.bind", f"{PLAIN} version.bind txt ch", (status("NOERROR"), says("its text", '"steer"'))),
+    Probe(
+        "explaining name",
+        f"{PLAIN} +subnet=133.1.0.0/24 txt www._explain.{{zone}}",
+        (
+            status("NOERROR"),
+            has("aa"),
+            says("the rule", '"rule cdn.example/nearest#1"'),
+            says("the target", '"target .*pop:nrt"'),
+        ),
+    ),
     Probe("ANY", f"{PLAIN} any www.{{zone}}", (status("NOERROR"), HINFO, OPT)),
     Probe("class CH", f"{PLAIN} -c CH soa {{zone}}", (status("REFUSED"), EMPTY, OPT)),
     Probe(

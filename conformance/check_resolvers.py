@@ -186,6 +186,7 @@ def validated(resolver: Resolver, signed: bool) -> Result:
     asked: list[tuple[str, str, bool]] = [
         ("www.elsewhere.example.", "A", True),
         (f"www.child.{ZONE}", "A", False),
+        (f"www._explain.{ZONE}", "TXT", False),  # in a zone of its own, which is not signed
     ]
     asked += [(*question, signed) for question in ASKED]
     asked += [(name, rdtype, signed) for name, rdtype in (*PLAIN, *NODATA)]
