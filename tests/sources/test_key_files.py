@@ -107,6 +107,8 @@ def test_our_keys_are_read_and_changed_by_other_tools(algorithm: int, tmp_path: 
         "-z",
         "-K",
         tmp_path,
+        "-d",
+        tmp_path,
         "-o",
         "cdn.example",
         "-f",
