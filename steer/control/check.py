@@ -6,24 +6,21 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import dns.name
 import dns.rdatatype
-import numpy as np
 
+from steer.control.check_summary import count_answers, summary_of
 from steer.control.explain import DEFAULT_RESOLVER, Question, World, ask
 from steer.control.offline import Offline, load_offline
 from steer.errors import Fault, Refused
 from steer.model.deployment import Overrides, Zone
-from steer.model.map import PlanTable
 from steer.model.policy import PolicyTest
 from steer.model.service import Service, Target
 from steer.model.status import PopHealth, PopState
 
-SETS_MAX = 100_000  # answer sets that are counted one by one
 States = dict[tuple[str, str], PopHealth]
 
 log = logging.getLogger("steer.check")
@@ -44,20 +41,15 @@ async def check(directory: Path, environment: Mapping[str, str], progress: Calla
         offline = await load_offline(directory, environment, progress)
     except Refused as refused:
         return Checked(refused.faults, (), ())
-    deployment = offline.serving.deployment
-    faults = run_tests(offline)
-    names = sum(len(zone.names) for zone in deployment.zones)
+    deployment, plans = offline.serving.deployment, offline.serving.map_file.plans
+    failed = run_tests(offline)
+    answers, too_many = count_answers(deployment, plans)
     tests = sum(len(zone.tests) for zone in deployment.zones)
-    pops = sum(len(service.pops) for service in deployment.services.values())
-    plans = offline.serving.map_file.plans
-    sets = count_answer_sets(plans)
     summary = (
-        f"policy {deployment.policy_hash[:12]}",
-        f"zones {len(deployment.zones)}, steered names {names}, POPs {pops}",
-        f"plans {len(plans)}, answer sets {'more than ' if sets >= SETS_MAX else ''}{sets}",
-        f"{tests - len(faults)} of {tests} tests hold ({offline.form.name} engine)",
+        *summary_of(deployment, plans, answers, time.time()),
+        f"{tests - len(failed)} of {tests} tests hold ({offline.form.name} engine)",
     )
-    return Checked(tuple(faults), offline.serving.inputs.warnings, summary)
+    return Checked((*too_many, *failed), offline.serving.inputs.warnings, summary)
 
 
 def run_tests(offline: Offline) -> list[Fault]:
@@ -86,22 +78,6 @@ def run_tests(offline: Offline) -> list[Fault]:
             )
             faults += _run_test(world, zone, test)
     return faults
-
-
-def count_answer_sets(plans: PlanTable) -> int:
-    """How many different sets of targets can be answered, over all states of the POPs; at most SETS_MAX.
-
-    Each set is one answer per name and type that would be signed beforehand (WIRE DNS-14)."""
-    found: set[tuple[int, tuple[int, ...]]] = set()
-    rows = np.unique(np.column_stack([plans.service, plans.count, plans.plan_targets]), axis=0)
-    for service, count, *row in rows.tolist():
-        targets = [target for target in row if target >= 0]
-        for size in range(1, min(count, len(targets)) + 1):
-            for chosen in combinations(targets, size):
-                found.add((service, chosen))
-                if len(found) >= SETS_MAX:
-                    return SETS_MAX
-    return len(found) + len(plans.services)  # and anycast, the last resort of each service
 
 
 def _states(offline: Offline, down: frozenset[str], now_s: float) -> States:

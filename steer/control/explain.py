@@ -117,7 +117,8 @@ def explain(world: World, question: Question) -> dict[str, Any]:
             f"in TXT it tells any asker why {explained} gives what it gives; ask for that name to see more"
         )
         return {**found, "sentence": sentence}
-    steered = _steered(world.deployment, _final_name(world.deployment, question.name, answer))
+    final = _final_name(world.deployment, question.name, answer)
+    steered = _steered(world.deployment, final)
     if steered is None:
         return {**found, "sentence": _unsteered(world.deployment, question.name, answer["rcode"])}
     zone, name = steered
@@ -135,7 +136,7 @@ def explain(world: World, question: Question) -> dict[str, Any]:
         sentence = f"the override of {override.scope} gives {override.target} to everyone: {override.reason}"
     else:
         chosen, sentence = reasons.chosen, reasons.sentence
-    return {**found, "sentence": sentence, "agrees": _agrees(world, name, question, chosen, answer)}
+    return {**found, "sentence": sentence, "agrees": _agrees(world, name, question, chosen, answer, final)}
 
 
 def ask(world: World, question: Question) -> dict[str, Any]:
@@ -268,21 +269,29 @@ def _override(forced: Sequence[ForcedTarget], zone: Zone, name: SteeredName) -> 
 
 
 def _agrees(
-    world: World, name: SteeredName, question: Question, chosen: tuple[str, ...], answer: Mapping[str, Any]
+    world: World,
+    name: SteeredName,
+    question: Question,
+    chosen: tuple[str, ...],
+    answer: Mapping[str, Any],
+    final: str,
 ) -> bool | None:
-    """Whether the engine answered the chosen targets' addresses; None for a type that is not steered."""
-    if question.kind not in (dns.rdatatype.A, dns.rdatatype.AAAA) or answer["rcode"] != "NOERROR":
+    """Whether the engine answered the chosen targets' addresses, or host, at `final`, which the steered name
+    stands for; None for a type of which that cannot be said, and where an alias was answered alone, so that
+    its target's own cache entry serves (ECS-12)."""
+    if answer["rcode"] != "NOERROR":
         return None
-    hosts = [target.name for target in map(Target.of, chosen) if target.kind == "cname"]
-    if hosts:
-        return f"{hosts[0]}." == next((each["data"] for each in reversed(answer["records"])), "")
+    targets = [Target.of(text) for text in chosen]
     given = [record["data"] for record in answer["records"] if record["type"] != "CNAME"]
-    if not given and any(record["type"] == "CNAME" for record in answer["records"]):
-        return None  # the alias alone, so that its target's own cache entry serves (ECS-12)
+    aliases = {each["name"].lower(): each["data"] for each in answer["records"] if each["type"] == "CNAME"}
+    if targets[0].kind == "cname":
+        return aliases[final] == f"{targets[0].name}." if final in aliases else None
+    if question.kind not in (dns.rdatatype.A, dns.rdatatype.AAAA) or (not given and aliases):
+        return None
     service = world.deployment.services[name.service]
     due: list[str] = []
-    for text in chosen:
-        addresses = service.addresses(Target.of(text))
+    for target in targets:
+        addresses = service.addresses(target)
         due += [
             str(each) for each in (addresses.ipv4 if question.kind == dns.rdatatype.A else addresses.ipv6)
         ]

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from steer.control.assemble import assemble_records
+from steer.control.check_summary import too_many_fault
 from steer.control.clock_guard import ClockGuard, Objection
 from steer.control.key_memory import pack_keys, unpack_keys, with_private
-from steer.decide.answer_sets import ANSWER_SETS_MAX, TooManyAnswerSets, answer_sets
+from steer.decide.answer_sets import TooManyAnswerSets, answer_sets
 from steer.decide.key_states import key_faults, key_set
 from steer.errors import Fault, Refused
 from steer.model.deployment import Deployment
@@ -204,13 +205,11 @@ class Signing:
 
 def _answer_sets(deployment: Deployment, plans: PlanTable) -> list[AnswerSet]:
     """What the names of the signed zones can answer. Raises Refused where that is too much."""
+    most = {zone.apex: zone.dnssec.max_answer_sets for zone in deployment.zones if zone.dnssec}
     try:
-        return answer_sets(
-            deployment, plans, {zone.apex: ANSWER_SETS_MAX for zone in deployment.zones if zone.dnssec}
-        )
+        return answer_sets(deployment, plans, most)
     except TooManyAnswerSets as error:
-        fix = "lower `count:` or the number of candidates of its policy, or do not sign the zone"
-        raise Refused([Fault(str(deployment.directory), 0, 0, str(error), fix)]) from error
+        raise Refused([too_many_fault(error)]) from error
 
 
 def _missing_fault(deployment: Deployment, signed: Signed, objection: Objection | None) -> Fault:

@@ -31,11 +31,13 @@ Packed = tuple[bytes, ...]
 
 class TooManyAnswerSets(ValueError):
     """A zone whose answers are too many to be signed beforehand. `name`: the steered name that went beyond
-    the bound, as its zone writes it."""
+    the bound, as its zone writes it, and `location` where."""
 
-    def __init__(self, apex: str, name: str, most: int) -> None:
-        super().__init__(f"the names of {apex} up to `{name}` can be answered in more than {most:,} ways")
-        self.apex, self.name, self.most = apex, name, most
+    def __init__(self, apex: str, name: SteeredName, most: int) -> None:
+        super().__init__(
+            f"the names of {apex} up to `{name.owner}` can be answered in more than {most:,} ways"
+        )
+        self.apex, self.name, self.location, self.most = apex, name.owner, name.location, most
 
 
 @dataclass(slots=True)
@@ -70,7 +72,7 @@ class AnswerSets:
             try:
                 found += self._of_name(zone, name, number, most - len(found))
             except OverflowError as error:
-                raise TooManyAnswerSets(zone.apex, name.owner, most) from error
+                raise TooManyAnswerSets(zone.apex, name, most) from error
         return found
 
     def _of_name(self, zone: Zone, name: SteeredName, number: int, most: int) -> list[AnswerSet]:

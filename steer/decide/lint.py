@@ -35,6 +35,10 @@ def _rules_of(zone: Zone) -> Iterator[Fault]:
                 wrong = f"rule {number} of policy `{policy.name}` can never match: {why}"
                 yield _warning(rule.location, wrong, "move it up, change it or remove it")
             cover.add(rule, number)
+            if policy.gives_cname and isinstance(rule.answer, Preference):
+                wrong = f"rule {number} of policy `{policy.name}` only ever answers its first host"
+                fix = "nothing tells when a host is down: give weights, or override by hand"
+                yield _warning(rule.location, wrong, fix)
         if not cover.is_whole:
             wrong = f"policy `{policy.name}` has no last resort: who matches no rule gets anycast"
             yield _warning(
@@ -60,6 +64,8 @@ def _ttls(zone: Zone, deployment: Deployment) -> Iterator[Fault]:
     """A TTL below the poll interval costs queries and gains nothing; a long one delays failover."""
     for name in zone.names:
         service = deployment.services[name.service]
+        if zone.gives_cname(name):
+            continue  # no POP's silence changes it
         if not any(pop.status_url for pop in service.pops.values()):
             continue
         health = service.health

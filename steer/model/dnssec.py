@@ -32,7 +32,8 @@ class DnssecSettings:
     `jitter_s`, and made anew when less than `refresh_s` remains; `refresh_s` < `validity_s` - `jitter_s`.
     `dnskey_ttl_s`: of DNSKEY, CDS and CDNSKEY. `propagation_s`: until every nameserver of the zone serves
     what one of them serves. `cds`: what CDS and CDNSKEY say: the keys whose time it is, that the parent shall
-    remove every DS (RFC 8078), or nothing."""
+    remove every DS (RFC 8078), or nothing. `max_answer_sets`: a zone whose steered names can answer in more
+    ways, each of which is signed beforehand, is refused."""
 
     keys_directory: Path
     keys: tuple["DnssecKey", ...] = ()
@@ -43,6 +44,7 @@ class DnssecSettings:
     dnskey_ttl_s: int = 3_600
     propagation_s: int = 300
     cds: CdsMode = "keys"
+    max_answer_sets: int = 200_000
 
 
 @dataclass(frozen=True, slots=True)

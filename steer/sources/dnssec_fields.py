@@ -19,7 +19,7 @@ from steer.sources.fields import Fields, Parser, read_fields
 from steer.sources.key_files import read_keys
 from steer.sources.located_yaml import Faults, Node
 from steer.sources.reading import Reading, any_path
-from steer.sources.scalars import choice, spelled_s, whole_seconds
+from steer.sources.scalars import choice, integer, spelled_s, whole_seconds
 
 TYPE_DNAME = 39
 DNSSEC_KEYS = {
@@ -31,11 +31,13 @@ DNSSEC_KEYS = {
     "dnskey_ttl": "1h",
     "propagation": "5m",
     "cds": "true",
+    "max_answer_sets": "200000",
 }
 DEFAULT_KEYS_DIRECTORY = "keys"
 DEFAULT_VALIDITY_S = DnssecSettings(Path()).validity_s
 HOUR_S, DAY_S = 3_600, 86_400
 SHORTEST_VALIDITY_S, LONGEST_VALIDITY_S = HOUR_S, 90 * DAY_S
+LARGEST_ANSWER_SET_COUNT = 10_000_000
 _CDS_MODES: dict[str, CdsMode] = {"true": "keys", "false": "none", "delete": "delete"}
 _MADE_BY_SIGNING = {
     TYPE_RRSIG: "RRSIG",
@@ -129,6 +131,9 @@ def _settings(fields: Fields, beside: Path) -> DnssecSettings:
         dnskey_ttl_s=fields.optional("dnskey_ttl", whole_seconds(60, 7 * DAY_S, "1h"), default.dnskey_ttl_s),
         propagation_s=fields.optional(
             "propagation", whole_seconds(0, 7 * DAY_S, "5m"), default.propagation_s
+        ),
+        max_answer_sets=fields.optional(
+            "max_answer_sets", integer(1, LARGEST_ANSWER_SET_COUNT, 200_000), default.max_answer_sets
         ),
         cds=_CDS_MODES[fields.optional("cds", choice(*_CDS_MODES), "true")],
     )

@@ -88,6 +88,25 @@ def test_break_glass_works_while_the_policy_is_broken(cdn: Cdn) -> None:
     assert (explained.returncode, "the running server test1" in explained.stdout) == (0, True)
 
 
+def test_a_cname_is_overridden_by_a_host_that_some_policy_answers(cdn: Cdn) -> None:
+    rules = '[{answer: {"cname:a.example.net": 1, "cname:b.example.net": 0}}]'
+    text = cdn.zone(more="  multi: {policy: hosts}\n")
+    cdn.write("cdn.example.yaml", text.replace("policies:\n", f"policies:\n  hosts: {{rules: {rules}}}\n"))
+    server = cdn.serve()
+    with_api(cdn, server)
+    where = ("-d", str(cdn.directory))
+    assert server.ask(name="multi.cdn.example") == ("a.example.net.",)
+    assert cdn.command("override", "multi.cdn.example", "cname:B.example.net.", *where).returncode == 0
+    assert server.ask(name="multi.cdn.example") == ("b.example.net.",)
+    assert server.ask() == NRT
+    assert cdn.command("override", "all", "pop:gru", *where).returncode == 0
+    assert (server.ask(), server.ask(name="multi.cdn.example")) == (GRU, ("b.example.net.",))
+    done = cdn.command("override", "multi.cdn.example", "pop:gru", *where)
+    assert (done.returncode, "is a CNAME" in done.stderr) == (1, True)
+    done = cdn.command("override", "www.cdn.example", "cname:a.example.net", *where)
+    assert (done.returncode, "gives addresses" in done.stderr) == (1, True)
+
+
 def test_what_is_not_in_force_is_not_taken_back(cdn: Cdn) -> None:
     where = ("-d", str(cdn.directory))
     done = cdn.command("override", "www.cdn.example", "--remove", *where)

@@ -2,11 +2,8 @@
 
 import json
 
-import numpy as np
 import pytest
 
-from steer.control.check import SETS_MAX, count_answer_sets
-from steer.model.map import PlanTable
 from tests.control.cdn import Cdn
 
 
@@ -89,41 +86,50 @@ def test_the_json_form_says_the_same(cdn: Cdn) -> None:
     assert found["faults"][0].startswith(str(cdn.directory / "cdn.example.yaml"))
 
 
-def plans(targets: list[list[int]], counts: list[int]) -> PlanTable:
-    """A plan table with these ordered targets and counts; the rest does not matter here."""
-    rows = len(targets)
-    nothing = np.zeros(rows, dtype=np.int32)
-    flags = np.zeros(rows, dtype=np.bool_)
-    return PlanTable(
-        services=("default",),
-        targets=(),
-        rules=(),
-        texts=(),
-        rule=nothing,
-        service=nothing,
-        catchment=nothing,
-        plan_targets=np.array(targets, dtype=np.int32),
-        geographic=np.zeros((rows, len(targets[0])), dtype=np.bool_),
-        sticky=flags,
-        each_family=flags,
-        no_fallback=flags,
-        count=np.array(counts, dtype=np.uint8),
-        unit4_bits=nothing.astype(np.uint8),
-        unit6_bits=nothing.astype(np.uint8),
-        alternative_offset=nothing,
-        alternative_count=nothing,
-        alternatives=np.zeros((0, 3), dtype=np.int32),
+def test_the_answers_that_can_be_given_are_counted(cdn: Cdn) -> None:
+    more = "  multi: {policy: hosts}\n"
+    rules = '[{answer: {"cname:a.example.net": 1, "cname:b.example.net": 1}}]'
+    text = cdn.zone(more=more).replace("policies:\n", f"policies:\n  hosts: {{rules: {rules}}}\n")
+    cdn.write("cdn.example.yaml", text)
+    code, said, faults = check(cdn)
+    assert code == 0, faults
+    assert "answers that steered names can give 6" in said  # three POPs, anycast, two hosts
+
+
+def test_tests_of_names_that_are_cnames(cdn: Cdn) -> None:
+    rules = '[{when: {country: [JP]}, answer: "cname:jp.example.net"}, {answer: "cname:all.example.net"}]'
+    tests = (
+        '\n  - {name: "*.multi", client: 133.1.0.0/24, expect: "cname:jp.example.net"}'
+        '\n  - {name: "*.multi", client: 193.0.0.0/24, expect: "cname:jp.example.net"}'
     )
+    text = cdn.zone(more='  "*.multi": {policy: hosts}\n', tests=tests)
+    cdn.write("cdn.example.yaml", text.replace("policies:\n", f"policies:\n  hosts: {{rules: {rules}}}\n"))
+    code, said, faults = check(cdn)
+    assert code == 1
+    assert "1 of 2 tests hold" in said
+    assert "comes to cname:all.example.net, not to cname:jp.example.net" in faults
+    assert "never" not in faults
 
 
-@pytest.mark.parametrize(
-    ("targets", "counts", "sets"),
-    [
-        ([[1, 2, -1], [2, 1, -1]], [1, 1], 2 + 1),  # {1}, {2}, anycast
-        ([[1, 2, 3]], [2], 3 + 3 + 1),  # singles, pairs, anycast
-        ([[-1, -1, -1]], [1], 1),
-        ([list(range(1, 17)) + list(range(17, 40))], [8], SETS_MAX),
-    ],
-)
-def test_answer_sets_are_counted(targets: list[list[int]], counts: list[int], sets: int) -> None:
-    assert count_answer_sets(plans(targets, counts)) == sets
+def test_https_at_steered_names_is_told(cdn: Cdn) -> None:
+    path = cdn.directory / "cdn.example.zone"
+    cdn.write("cdn.example.zone", path.read_text() + "www.cdn.example. 60 HTTPS 1 . alpn=h2\n")
+    code, said, faults = check(cdn)
+    assert code == 0, faults
+    assert "with hints for each client: HTTPS of www.cdn.example" in said
+    assert "answers that steered names can give 8" in said  # four of A, and as many of HTTPS
+
+
+def test_a_signed_zone_with_too_many_answers_is_refused_at_the_name(cdn: Cdn) -> None:
+    text = cdn.zone(more='  "@": {policy: web}\n').replace("names:", "dnssec: {max_answer_sets: 7}\nnames:")
+    cdn.write("cdn.example.yaml", text)
+    assert cdn.command("keys", "make", str(cdn.directory), "cdn.example").returncode == 0
+    code, said, faults = check(cdn)
+    assert code == 1
+    wrong = "the names of cdn.example up to `@` can be answered in more than 7 ways"
+    assert f"cdn.example.yaml:6:3: {wrong}" in faults
+    cdn.write("cdn.example.yaml", text.replace("7}", "8}"))
+    code, said, faults = check(cdn)
+    assert code == 0, faults
+    assert "zone cdn.example is signed: CSK " in said
+    assert "answers that steered names can give 8" in said

@@ -25,7 +25,14 @@ names:
   "*.wild": {policy: web}
   split: {policy: split}
   exp: {experiment: test}
+  multi: {policy: hosts}
+  "*.shop": {policy: hosts}
 policies:
+  hosts:
+    rules:
+      - {when: {asn: [4730]}, answer: {"cname:a.example.net": 50, "cname:b.example.net": 50}}
+      - {when: {country: [NL]}, answer: "cname:www.example.com"}
+      - {answer: "cname:other.example.net"}
   web:
     rules:
       - {when: {asn: [4730]}, answer: ["pop:gru", nearest]}
@@ -63,12 +70,65 @@ def test_reasons_and_answer_agree(cdn: Cdn, engine: str, pytestconfig: pytest.Co
         "",
     ]
     clients += ["2001:200::/48", "2002:8501:0101::/48", "::ffff:133.1.0.1/128", "fe80::/64"]
-    for name in ("www", "split", "exp", "a.wild"):
+    for name in ("www", "split", "exp", "a.wild", "multi", "a.shop"):
         for client in clients:
             found = explain(world, read_question(f"{name}.cdn.example", "A", client, "133.2.9.9"))
             assert found["agrees"] is True, explanation_text(found)
             assert found["reasons"]["rules"]
             json.dumps(found)
+
+
+def test_a_cname_is_explained_whatever_type_is_asked_for(cdn: Cdn) -> None:
+    world = world_of(cdn)
+    for kind in ("A", "AAAA", "TXT", "CNAME", "HTTPS"):
+        found = explain(world, read_question("multi.cdn.example", kind, "193.0.6.0/24", ""))
+        assert [record["data"] for record in found["answer"]["records"]] == ["www.example.com."]
+        assert found["agrees"] is True
+        assert found["reasons"]["chosen"] == ("cname:www.example.com",)
+    rows = {each["target"]: each for each in found["reasons"]["candidates"]}
+    assert set(rows) == {f"cname:{host}.example.net" for host in ("a", "b", "other")} | {
+        "cname:www.example.com"
+    }
+    assert rows["cname:a.example.net"]["why"] == "not in this rule's answer"
+    assert "=> cname:www.example.com" in explanation_text(found)
+    for kind in ("ANY", "NSEC"):
+        found = explain(world, read_question("multi.cdn.example", kind, "193.0.6.0/24", ""))
+        assert found["reasons"] is None
+        assert "only the CNAME of multi.cdn.example depends on the client" in found["sentence"]
+    path = cdn.directory / "cdn.example.zone"
+    cdn.write("cdn.example.zone", path.read_text() + "to.cdn.example. 60 CNAME multi.cdn.example.\n")
+    world = world_of(cdn)
+    alone = explain(world, read_question("to.cdn.example", "A", "193.0.6.0/24", ""))
+    assert (alone["reasons"]["name"], alone["agrees"]) == ("multi", None)
+    without = explain(world, read_question("to.cdn.example", "A", "", "193.0.6.1"))
+    assert (without["reasons"]["name"], without["agrees"]) == ("multi", True)
+    shared = explain(world, read_question("multi.cdn.example", "A", TOKYO, ""))
+    assert len(shared["reasons"]["shares"]) == 3
+    assert shared["agrees"] is True
+
+
+def test_an_override_of_addresses_leaves_cnames_alone_and_the_other_way_round(cdn: Cdn) -> None:
+    world = world_of(cdn)
+    lines = (
+        ForcedTarget("all", Target("pop", "fra"), "x", None),
+        ForcedTarget("cdn.example", Target("cname", "a.example.net"), "y", None),
+    )
+    forced = replace(world, forced=lines)
+    for name, target in (
+        ("www", "pop:fra"),
+        ("multi", "cname:a.example.net"),
+        ("x.shop", "cname:a.example.net"),
+    ):
+        found = explain(forced, read_question(f"{name}.cdn.example", "A", TOKYO, ""))
+        assert found["override"]["target"] == target
+
+
+def test_hints_in_https_are_told_by_the_rules(cdn: Cdn) -> None:
+    path = cdn.directory / "cdn.example.zone"
+    cdn.write("cdn.example.zone", path.read_text() + "www.cdn.example. 60 HTTPS 1 . alpn=h2\n")
+    found = explain(world_of(cdn), read_question("www.cdn.example", "HTTPS", TOKYO, ""))
+    assert ADDRESS["gru"] in found["answer"]["records"][0]["data"]
+    assert found["reasons"]["chosen"] == ("pop:gru",)
 
 
 def test_every_loser_has_a_reason(cdn: Cdn) -> None:

@@ -20,6 +20,7 @@ from steer.model.policy import (
     Location,
     Policy,
     PopSubset,
+    Preference,
     Rule,
     SteeredName,
     UnitLengths,
@@ -348,3 +349,14 @@ def test_ttl_against_polls(ttl_s: int, health: HealthSettings, said: list[str]) 
     base = deployment(policy("web"), ttl_s=ttl_s)
     services = {"default": replace(base.services["default"], health=health)}
     assert warnings(replace(base, services=services)) == said
+
+
+def test_of_a_list_of_hosts_only_the_first_is_answered() -> None:
+    hosts = tuple(Fixed(Target("cname", f"{letter}.example.net")) for letter in "ab")
+    aliases = policy("alias", (None, Preference(hosts)))
+    found = [warning.wrong for warning in lint(deployment(policy("web"), aliases, ttl_s=3600))]
+    assert [each for each in found if "host" in each] == [
+        "rule 1 of policy `alias` only ever answers its first host"
+    ]
+    assert [each for each in found if "n1" in each] == [], "a long TTL delays no failover there"
+    assert [each for each in found if "n0" in each] != []
