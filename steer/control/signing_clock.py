@@ -9,21 +9,21 @@ from steer.control.runtime import Runtime
 from steer.errors import Refused
 
 LOOK_S = 5.0
-RETRY_S = 60.0  # between tries of what could not be done
+RETRY_S = 60.0  # between two signings, and between tries of what could not be done
 
 log = logging.getLogger("steer.control")
 
 
 async def signing_clock(runtime: Runtime, loader: Loader, wall_s: Callable[[], float]) -> None:
     """Sign what is due until cancelled. What fails leaves everything as it is, is told, and tried again."""
-    tried_s = asyncio.get_running_loop().time()
+    next_try_s = 0.0
     while True:
         await asyncio.sleep(LOOK_S)
         now_s = asyncio.get_running_loop().time()
-        is_retry_due = now_s - tried_s >= RETRY_S and "signing" in runtime.pending
-        if is_due(runtime, wall_s()) or is_retry_due:
-            tried_s = now_s
+        is_wanted = is_due(runtime, wall_s()) or "signing" in runtime.pending
+        if is_wanted and now_s >= next_try_s:
             await renew_now(runtime, loader, wall_s)
+            next_try_s = now_s + RETRY_S
 
 
 def is_due(runtime: Runtime, now_s: float) -> bool:

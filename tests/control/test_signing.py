@@ -1,7 +1,7 @@
 """Signing as the server does it: kept over restarts, held where keys or clock are at fault, renewed."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,19 +16,21 @@ import dns.rdataset
 import dns.rdatatype
 import pytest
 
+from steer.control import signing_clock as signing_clock_module
 from steer.control.clock_guard import ClockGuard
+from steer.control.key_memory import pack_keys, unpack_keys, with_private
 from steer.control.offline import Offline, load_offline
 from steer.control.runtime import Runtime, Serving, prepare, renew
 from steer.control.signing import Signing
-from steer.control.signing_clock import is_due, renew_now
-from steer.errors import Refused
+from steer.control.signing_clock import is_due, renew_now, signing_clock
+from steer.errors import Fault, Refused
 from steer.model.deployment import Overrides
 from steer.model.dnssec import FLAGS_KSK, FLAGS_ZSK, DnssecKey, DnssecSettings, KeyTimes
 from steer.model.status import PopHealth, PopState
 from steer.publish.store import Store, open_store
 from steer.telemetry.counters import Registry
 from tests.control.cdn import Cdn
-from tests.publish.signed_zones import make_key
+from tests.publish.signed_zones import key_set, make_key
 
 NOW_S = 1_795_000_000.0
 DAY_S = 86_400
@@ -275,8 +277,10 @@ class FakeLoader:
     def __init__(self, offline: Offline, signing: Signing) -> None:
         self.offline, self.signing = offline, signing
         self.error: Exception | None = None
+        self.on_call: Callable[[], None] = lambda: None
 
     async def renew(self, serving: Serving) -> Serving:
+        self.on_call()
         if self.error:
             raise self.error
         return renew(self.offline.form, serving, Registry(), self.signing)
@@ -329,3 +333,71 @@ def test_keys_and_expiries_are_told(offline: Offline, hands: Hands) -> None:
     told = runtime.serving.signing.as_json()["zones"]["cdn.example"]
     assert told["keys"] == {f"013+{CSK.tag:05d}": ["published", "signs_dnskey", "signs_zone"]}
     assert NOW_S < told["expires_s"] < NOW_S + 14 * DAY_S
+
+
+def test_the_clock_signs_what_is_due_and_tries_again_what_failed(
+    offline: Offline, hands: Hands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(signing_clock_module, "LOOK_S", 0.001)
+    monkeypatch.setattr(signing_clock_module, "RETRY_S", 0.01)
+    signing = Signing(hands.guard())
+    loader: Any = FakeLoader(offline, signing)
+    runtime = Runtime(Path("/policy"), offline.form, hands.wall)
+    runtime.take(make(offline, signed_by(offline.serving, CSK), signing), hands.wall)
+    before = runtime.snapshot
+    hands.passes(9 * DAY_S)
+    failures: list[Exception] = [ValueError("a fault of ours"), Refused([Fault("keys", 0, 0, "gone", "")])]
+    pending: list[set[str]] = []
+
+    async def run() -> None:
+        renewed = asyncio.Event()
+
+        def on_call() -> None:
+            pending.append(set(runtime.pending))
+            loader.error = failures.pop(0) if failures else None
+            if loader.error is None:
+                renewed.set()
+
+        loader.on_call = on_call
+        clock = asyncio.create_task(signing_clock(runtime, loader, lambda: hands.wall))
+        async with asyncio.timeout(30):
+            await renewed.wait()
+        clock.cancel()
+        await asyncio.gather(clock, return_exceptions=True)
+
+    asyncio.run(run())
+    assert pending == [set(), set(), {"signing"}]
+    assert runtime.pending == {}
+    assert runtime.snapshot is not before
+
+
+# --- what is kept ---
+
+
+def test_key_sets_are_kept_without_private_keys() -> None:
+    keys = key_set(CSK, make_key(25, FLAGS_ZSK))
+    packed = pack_keys({"cdn.example": keys})
+    assert CSK.private.hex().encode() not in packed
+    known = unpack_keys(packed)["cdn.example"]
+    assert known.dnskey_rdata == keys.dnskey_rdata
+    assert all(not key.private for key in (*known.published, *known.signs_dnskey, *known.signs_zone))
+    back = with_private(known, [CSK])
+    assert back.signs_dnskey == (CSK,)
+    assert [key.private for key in back.signs_zone] == [b""]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b'{"a": 1}',
+        b'{"a": {}}',
+        b'{"a": {"published": ["00"]}}',
+        b'{"a": {"published": [1]}}',
+    ],
+)
+def test_key_sets_that_are_none_are_refused(data: bytes) -> None:
+    with pytest.raises(ValueError, match=r".*"):
+        unpack_keys(data)
