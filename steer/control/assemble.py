@@ -137,11 +137,13 @@ class ChoiceMaker:
         states: Mapping[tuple[str, str], PopHealth],
         overrides: Overrides,
         now_s: float,
+        zone_states: Sequence[int] | None = None,
         *,
         stale: bool = False,
     ) -> bytes:
         """The choices part under these states, which may be old; expired overrides have no effect. Drains are
-        part of `states`."""
+        part of `states`. `zone_states`: per zone of the records, of `model.primary.ZoneState`; None: all
+        serve."""
         services = [name.service for name in self.names]
         table = make_choices(
             self.plans,
@@ -156,7 +158,7 @@ class ChoiceMaker:
             self.rule_counter,
             self.target_counter,
             self.texts,
-            zone_states=self.zone_states,
+            zone_states=self.zone_states if zone_states is None else zone_states,
             stale=stale,
         )
 
@@ -224,8 +226,12 @@ def _labels(name: str) -> Labels:
 
 
 def _identity(deployment: Deployment, signed: Mapping[Labels, Sequence[RRset]]) -> bytes:
-    """Names what the records are made of: the policy, each zone's serial, the keys that are published."""
+    """Names what the records are made of: the policy, each zone's serial and copy, the keys published."""
     soa = [rrset for zone in deployment.zones for rrset in zone.data.rrsets if rrset.type == TYPE_SOA]
     keys = [rrset for rrsets in signed.values() for rrset in rrsets]
-    made_of = (deployment.policy_hash, [(each.owner, each.ttl_s, each.records) for each in (*soa, *keys)])
+    made_of = (
+        deployment.policy_hash,
+        [zone.transferred for zone in deployment.zones],
+        [(each.owner, each.ttl_s, each.records) for each in (*soa, *keys)],
+    )
     return hashlib.sha256(repr(made_of).encode()).digest()[:16]

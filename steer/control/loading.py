@@ -13,6 +13,7 @@ from steer.control.limits import give_way
 from steer.control.map_child import Databases, MapFile, ensure_map, stored_map
 from steer.control.runtime import Serving, prepare, renew
 from steer.control.signing import Signing
+from steer.control.zone_copies import ZoneCopies
 from steer.dataplane.engine import EngineForm
 from steer.errors import Refused
 from steer.publish.store import Store, StoredDeployment
@@ -35,13 +36,14 @@ class Loader:
     registry: Registry
     store: Store
     signing: Signing
+    copies: ZoneCopies
     cache: Path
     cookie_secret: bytes = field(repr=False)
     _worker: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "steer-load", give_way))
 
     async def read(self, directory: Path) -> Inputs:
-        """Read and prove a policy directory. Raises Refused."""
-        return await self._in_worker(read_inputs, directory)
+        """Read and prove a policy directory, with what its zones' primaries gave. Raises Refused."""
+        return await self._in_worker(lambda: self._laid(read_inputs(directory)))
 
     async def databases(self, inputs: Inputs) -> Databases:
         """Find and look at its databases. Raises Refused."""
@@ -64,6 +66,10 @@ class Loader:
         """Sign it anew where that is due. Raises Refused."""
         return await self._in_worker(renew, self.form, serving, self.registry, self.signing)
 
+    async def lay(self, serving: Serving) -> Serving:
+        """The same with the copies of its zones as they are now. Raises Refused where they do not fit."""
+        return await self._in_worker(self._lay, serving)
+
     async def save(self, serving: Serving, now_s: float) -> None:
         """Keep it as the last good one, and remove the maps that nothing needs any more. Raises OSError."""
         await self._in_worker(self._save, serving, now_s)
@@ -76,12 +82,19 @@ class Loader:
         """Take no more work; what is under way ends by itself."""
         self._worker.shutdown(wait=False, cancel_futures=True)
 
+    def _lay(self, serving: Serving) -> Serving:
+        laid = replace(serving, inputs=self._laid(serving.inputs))
+        return renew(self.form, laid, self.registry, self.signing)
+
+    def _laid(self, inputs: Inputs) -> Inputs:
+        return replace(inputs, deployment=self.copies.lay(inputs.deployment))
+
     def _prepare(
         self, inputs: Inputs, databases: Databases | None, map_file: MapFile, *, partly: bool
     ) -> Serving:
         return prepare(
             self.form,
-            inputs,
+            self._laid(inputs),
             databases,
             map_file,
             self.registry,

@@ -14,11 +14,12 @@ from typing import Any
 from steer import __version__
 from steer.control.assemble import ChoiceMaker, assemble_records
 from steer.control.explain import World
-from steer.control.explaining import counter_texts
+from steer.control.explaining import counter_texts, states_with_explaining
 from steer.control.inputs import Inputs
 from steer.control.map_child import Databases, MapFile
 from steer.control.signing import Signing, SigningReport
 from steer.control.wire_settings import COOKIE_SECRET_BYTES, hashes_of, limiter_of, wire_settings
+from steer.control.zone_copies import ZoneCopies
 from steer.dataplane.engine import Engine, EngineForm
 from steer.decide.health import HealthBook, changes, judge, same_choices
 from steer.errors import Fault, Refused
@@ -126,6 +127,14 @@ class Swaps:
     last_ms: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class _Condition:
+    """The forced targets in force, and how good the data of each zone of the records is."""
+
+    forced: tuple[ForcedTarget, ...]
+    zone_states: tuple[int, ...]
+
+
 class Runtime:
     """One server's present. `serving` is None until the first deployment is taken."""
 
@@ -142,6 +151,7 @@ class Runtime:
         self.started_s = self.serving_since_s = started_s
         self.registry = Registry()
         self.cookie_secret = draw(COOKIE_SECRET_BYTES)  # one for the life of the process
+        self.copies = ZoneCopies(time.time)
         self.metrics = Metrics(self.readings)
         self.serving: Serving | None = None
         self.engine: Engine | None = None
@@ -156,7 +166,7 @@ class Runtime:
         self._limit: RateLimit | None = None  # what the engine's limiter was made for
         self._coming: dict[str, Service] = {}
         self._unexpired: tuple[tuple[ForcedTarget, ...], tuple[Drain, ...]] = ((), ())  # at the last look
-        self._published: tuple[ForcedTarget, ...] | None = None  # None: publish at the next chance
+        self._published: _Condition | None = None  # None: publish at the next chance
 
     # --- the fast clock's work ---
 
@@ -173,7 +183,7 @@ class Runtime:
             log.log(_level_of(line), "%s", line)
         same = same_choices(self.book, book)
         self.book = book
-        if not same or self._published != self.forced_now(now_s):
+        if not same or self._published != self._condition(now_s):
             self.publish(now_s, begun)
 
     def publish(self, now_s: float, begun: float | None = None) -> None:
@@ -183,15 +193,25 @@ class Runtime:
         begun = time.perf_counter() if begun is None else begun
         self._published = None  # should anything below fail, the next tick tries again
         states = {key: record.health for key, record in self.book.records.items()}
-        maker = self.serving.maker
-        choices = self.form.Choices(maker.choices(states, self.overrides, now_s, stale=self.book.stale))
+        maker, condition = self.serving.maker, self._condition(now_s)
+        made = maker.choices(states, self.overrides, now_s, condition.zone_states, stale=self.book.stale)
+        choices = self.form.Choices(made)
         self.snapshot = self.serving.snapshot(self.form, choices)
         if self.engine is not None:
             self.engine.swap(self.snapshot)
-        self._published = self.forced_now(now_s)
+        self._published = condition
         took_s = time.perf_counter() - begun
         self.swaps = Swaps(self.swaps.count + 1, took_s * 1000)
         self.metrics.swap_seconds.observe(took_s)
+
+    def _condition(self, now_s: float) -> "_Condition":
+        """What choices depend on besides the POPs' states."""
+        states: tuple[int, ...] = ()
+        if self.serving is not None:
+            deployment = self.serving.deployment
+            own = [int(self.copies.state(zone)) for zone in deployment.zones]
+            states = states_with_explaining(deployment, own)
+        return _Condition(self.forced_now(now_s), states)
 
     def forced_now(self, now_s: float) -> tuple[ForcedTarget, ...]:
         """The forced targets in force."""
@@ -244,16 +264,27 @@ class Runtime:
             self.engine.set_limiter(limiter_of(self.form, limit, self._draw))
             self._limit = limit
 
-    def take_renewed(self, before: Serving, renewed: Serving, now_s: float) -> None:
-        """Serve the records and signatures of `renewed` by one swap, unless something else than `before`
-        serves by now."""
-        if self.serving is None or self.serving.records is not before.records:
-            return
+    def take_renewed(self, before: Serving, renewed: Serving, now_s: float) -> bool:
+        """Serve the records and signatures of `renewed`, and its zones' data, by one swap; unless something
+        else than `before` serves by now: then False."""
+        serving = self.serving
+        if serving is None or serving.records is not before.records:
+            return False
+        inputs = serving.inputs
+        if renewed.deployment is not before.deployment:
+            if inputs.deployment is not before.deployment:
+                return False
+            inputs = replace(inputs, deployment=renewed.deployment)
         self.serving = replace(
-            self.serving, records=renewed.records, signatures=renewed.signatures, signing=renewed.signing
+            serving,
+            inputs=inputs,
+            records=renewed.records,
+            signatures=renewed.signatures,
+            signing=renewed.signing,
         )
         self.publish(now_s)
         self._tell_signing(now_s)
+        return True
 
     def set_overrides(self, overrides: Overrides, now_s: float) -> None:
         """Put these break-glass lines in force, at once."""
@@ -368,6 +399,11 @@ class Runtime:
             signatures=signing.counts() if signing else {},
             signatures_expire_s=signing.expires_s if signing else {},
             keys=signing.duties() if signing else (),
+            zones={
+                zone.apex: reading
+                for zone in self.serving.deployment.zones
+                if (reading := self.copies.reading(zone)) is not None
+            },
         )
 
 

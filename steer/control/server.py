@@ -20,6 +20,7 @@ from steer.control.fast_clock import fast_clock, save_states
 from steer.control.limits import give_way
 from steer.control.runtime import Runtime
 from steer.control.sd_notify import ServiceManager, service_manager
+from steer.control.secondary import Secondary
 from steer.control.signing_clock import signing_clock
 from steer.control.slow_clock import SlowClock, Started
 from steer.control.startup import Bound, Start, bound, read_start, take_first
@@ -92,7 +93,8 @@ async def _live(directory: Path, options: Options, reread: asyncio.Event) -> Non
             poller = StatusPoller(
                 poll_targets(start.runtime.judged_services), chance=options.chance, wall_s=options.wall_s
             )
-            slow = SlowClock(start.runtime, start.loader, poller, manager, options.wall_s, reread)
+            secondary = Secondary(start.runtime, start.loader, options.chance)
+            slow = SlowClock(start.runtime, start.loader, poller, manager, options.wall_s, secondary, reread)
             try:
                 await poller.start()
                 await slow.take_up_overrides()
@@ -141,6 +143,7 @@ async def _answer(
             asyncio.create_task(fast, name="fast clock"),
             asyncio.create_task(signing_clock(runtime, start.loader, options.wall_s), name="signing clock"),
             asyncio.create_task(slow.run(known, started), name="slow clock"),
+            asyncio.create_task(slow.secondary.run(), name="secondary"),
         ]
         await asyncio.gather(*clocks)
     finally:

@@ -17,9 +17,10 @@ from steer.control.loading import Loader
 from steer.control.map_child import Databases, MapBuildError, MapFile
 from steer.control.runtime import Build, Runtime, Serving
 from steer.control.sd_notify import ServiceManager
+from steer.control.secondary import Secondary
 from steer.control.watch import QuietWatch, Signatures, signatures
 from steer.errors import Fault, Refused
-from steer.model.deployment import ServerSettings
+from steer.model.deployment import Deployment, ServerSettings
 from steer.sources.overrides_file import FILE_NAME as OVERRIDES_NAME
 from steer.sources.status_poll import StatusPoller, poll_targets
 
@@ -48,6 +49,7 @@ class SlowClock:
     poller: StatusPoller
     manager: ServiceManager
     wall_s: Callable[[], float]
+    secondary: Secondary
     reread: asyncio.Event = field(default_factory=asyncio.Event)  # set by SIGHUP: read everything again
     _reload: asyncio.Task[None] | None = None
     _beside: frozenset[Path] = frozenset()  # files of the reload under way
@@ -169,6 +171,7 @@ class SlowClock:
             await self.take_up_overrides()
             log.info("looked at the files again: nothing that serves has changed")
             return "unchanged"
+        await self._fetch_first(inputs)
         self._say("proving it for the engine")
         new = await self.loader.prepare(inputs, databases, map_file)
         await self._meet_pops(new)
@@ -177,6 +180,12 @@ class SlowClock:
         await self.take_up_overrides()
         await self._save(new)
         return "done"
+
+    async def _fetch_first(self, inputs: Inputs) -> None:
+        """Have its new zones from their primaries before it serves, or not."""
+        if any(zone.is_waiting for zone in inputs.deployment.zones):
+            self._say("first copies of zones that have a primary")
+            await self.secondary.fetch_first(inputs.deployment)
 
     async def _meet_pops(self, new: Serving) -> None:
         """Hear of POPs that were not polled so far before anyone is sent to them, or not."""
@@ -280,4 +289,10 @@ def is_same(serving: Serving, inputs: Inputs, map_file: MapFile) -> bool:
         serving.restored is None
         and serving.deployment.policy_hash == inputs.deployment.policy_hash
         and serving.map_file.identity == map_file.identity
+        and _copies_of(serving.deployment) == _copies_of(inputs.deployment)
     )
+
+
+def _copies_of(deployment: Deployment) -> list[str]:
+    """Which copies of their primaries' zones a deployment was made with."""
+    return [zone.transferred for zone in deployment.zones]

@@ -19,6 +19,7 @@ from steer.control.privileges import drop_privileges, give_to
 from steer.control.runtime import Runtime, Serving
 from steer.control.signing import Signing
 from steer.control.slow_clock import Started, build_fault, kind_of_input
+from steer.control.zone_copies import ZoneCopies
 from steer.dataplane.engine import Engine, EngineForm
 from steer.decide.health_disk import BadStates, from_json
 from steer.errors import Fault, Refused
@@ -188,8 +189,9 @@ def _open(
         )
     signing = Signing(ClockGuard(wall_s), store)
     signing.recall()
+    copies = runtime.copies = ZoneCopies(wall_s, store)
     cache, secret = cache_directory(environment), runtime.cookie_secret
-    loader = Loader(runtime.form, runtime.registry, store, signing, cache, secret)
+    loader = Loader(runtime.form, runtime.registry, store, signing, copies, cache, secret)
     return Start(runtime, loader, environment, inputs)
 
 

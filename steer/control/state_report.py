@@ -30,7 +30,7 @@ def state_json(runtime: Runtime, now_s: float) -> dict[str, Any]:
         "databases": serving.map_file.databases if serving else {},
         "map": {"plans": len(serving.map_file.plans) if serving else 0},
         "restored": serving.restored if serving else None,
-        "zones": [_zone(zone) for zone in deployment.zones] if deployment else [],
+        "zones": [_zone(zone, runtime) for zone in deployment.zones] if deployment else [],
         "services": {
             name: _service(service, runtime.book.records)
             for name, service in (deployment.services if deployment else {}).items()
@@ -57,7 +57,7 @@ def overrides_json(overrides: Overrides) -> dict[str, Any]:
     }
 
 
-def _zone(zone: Zone) -> dict[str, Any]:
+def _zone(zone: Zone, runtime: Runtime) -> dict[str, Any]:
     names = [
         {
             "name": full_name(zone, name),
@@ -68,7 +68,7 @@ def _zone(zone: Zone) -> dict[str, Any]:
         }
         for name in zone.names
     ]
-    return {"apex": zone.apex, "names": names}
+    return {"apex": zone.apex, "names": names, "secondary": runtime.copies.as_json(zone)}
 
 
 def _service(service: Service, records: Mapping[tuple[str, str], PopRecord]) -> dict[str, Any]:

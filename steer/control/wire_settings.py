@@ -7,6 +7,7 @@ from typing import Any
 from steer.control.map_child import MapFile
 from steer.dataplane.engine import EngineForm
 from steer.model.deployment import Deployment, RateLimit
+from steer.model.primary import notify_sources
 from steer.publish.records_part import WireSettings
 
 NSID_OCTETS_MAX = 100
@@ -44,6 +45,11 @@ def wire_settings(
         id_server=id_server,
         version=said.version.encode(),
         cookie_secrets=secrets if server.cookies.enabled else (),
+        notify_sources=tuple(
+            (source, index)
+            for index, zone in enumerate(deployment.zones)
+            for source in notify_sources(zone.primaries)
+        ),
         labels=labels,
     )
 

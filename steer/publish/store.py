@@ -10,12 +10,14 @@ Under the state directory:
     states                  the POPs' last states
     keys                    which DNSSEC keys did what when a zone was last signed; no private ones
     signatures              the signatures that were made, until they expire
+    zones/                  the last good copy of each zone that has a primary
+    confirmed               when a primary last confirmed each of them
     maps/                   the map cache, which the maps' builder writes
 
-Every write goes to a new name, is fsynced, renamed, and the directory fsynced. `manifest`, `current`,
-`overrides`, `states`, `keys` and `signatures` are sealed: their first line carries the SHA-256 of the rest.
-What is torn or changed counts as absent, and the one before it is taken. Time is an argument. Only the owner
-can read the copies.
+Every write goes to a new name, is fsynced, renamed, and the directory fsynced. `manifest`, the files beside
+`deployments` and those in `zones` are sealed: their first line carries the SHA-256 of the rest. What is torn
+or changed counts as absent, and the one before it is taken. Time is an argument. Only the owner can read the
+copies.
 """
 
 import fcntl
@@ -34,6 +36,7 @@ from steer.errors import Fault, Refused
 KEPT_DEPLOYMENTS = 10
 SEAL = b"steer sealed sha256:"
 MAP_NAME = re.compile(r"^([0-9a-f]{32})\b")  # a map's file name starts with its identity
+ZONE_NAME_MAX = 200  # of the 255 octets that a file's name may have
 SEALED_BYTES_MAX = 512 << 20  # a million signatures take 120 MB
 
 
@@ -244,11 +247,28 @@ class Store:
         """The keys and signatures last saved; each empty if there is none or it is torn."""
         return self._read("keys") or b"", self._read("signatures") or b""
 
+    def save_zone(self, apex: str, data: bytes) -> None:
+        """Keep the last good copy of a zone (lower-case text without the last dot)."""
+        self._replace(_zone_name(apex), data)
+
+    def zone(self, apex: str) -> bytes:
+        """The last good copy of a zone; empty if there is none or it is torn."""
+        return self._read(_zone_name(apex)) or b""
+
+    def save_confirmed(self, data: bytes) -> None:
+        """Keep when the zones' copies were last confirmed."""
+        self._replace("confirmed", data)
+
+    def confirmed(self) -> bytes:
+        """What was last saved of that; empty if there is nothing or it is torn."""
+        return self._read("confirmed") or b""
+
     def damaged(self) -> tuple[str, ...]:
         """What is here, below the directory, and torn or not readable; empty for a store that is whole."""
+        copies = sorted(f"zones/{path.name}" for path in (self.directory / "zones").glob("*"))
         sealed = [
             name
-            for name in ("current", "overrides", "states", "keys", "signatures")
+            for name in ("current", "overrides", "states", "keys", "signatures", "confirmed", *copies)
             if os.path.lexists(self.directory / name) and self._read(name) is None
         ]
         if not os.access(self.directory / "deployments", os.R_OK | os.X_OK):
@@ -298,10 +318,11 @@ class Store:
                 self.disk.remove(self.directory / "deployments" / f"{number:08d}")
 
     def _replace(self, name: str, data: bytes) -> None:
-        new = self.directory / f".new-{name}"
+        path = self.directory / name
+        new = path.with_name(f".new-{path.name}")
         self.disk.write(new, _seal(data))
-        self.disk.rename(new, self.directory / name)
-        self.disk.sync(self.directory)
+        self.disk.rename(new, path)
+        self.disk.sync(path.parent)
 
     def _read(self, name: str) -> bytes | None:
         """What is sealed under this name; None where it is absent or torn."""
@@ -326,7 +347,7 @@ def open_store(directory: Path, disk: Disk | None = None) -> Store:
     Raises Refused where the directory cannot be made or written, or another server holds it."""
     disk = disk or Disk()
     try:
-        for made in (directory, directory / "deployments", directory / "maps"):
+        for made in (directory, *(directory / name for name in ("deployments", "maps", "zones"))):
             made.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
@@ -342,9 +363,18 @@ def open_store(directory: Path, disk: Disk | None = None) -> Store:
         raise Refused(
             [Fault(str(directory), 0, 0, "another steer server uses this state directory", fix)]
         ) from error
-    for left in (*directory.glob(".new-*"), *(directory / "deployments").glob(".new-*")):
+    for left in (
+        *directory.glob(".new-*"),
+        *directory.glob("deployments/.new-*"),
+        *directory.glob("zones/.new-*"),
+    ):
         disk.remove(left)
     return Store(directory, disk, lock)
+
+
+def _zone_name(apex: str) -> str:
+    """The file of a zone's copy; a name too long for a file's goes by its hash."""
+    return f"zones/{apex if len(apex) <= ZONE_NAME_MAX else hashlib.sha256(apex.encode()).hexdigest()}"
 
 
 def _is_stand_in(path: Path) -> bool:

@@ -189,7 +189,7 @@ def _check_svcb(zone: _Zone, rrset: RRset) -> None:
 
     for found in svcb_findings(rrset, steered_owner):
         if found.is_fault:
-            zone.refuse(rrset, found.wrong, found.fix)
+            zone.refuse_ours(rrset, found.wrong, found.fix)
         else:
             zone.faults.warn(Location(zone.file, rrset.line, 1), found.wrong, found.fix)
 

@@ -48,12 +48,26 @@ LABELLED: Mapping[str, tuple[str, tuple[str, ...], str]] = {
 
 
 @dataclass(frozen=True, slots=True)
+class ZoneReading:
+    """A zone that has a primary. `state`: 0 serving, 1 stale, 2 not ready; `serial` and `age_s` (since a
+    primary confirmed it) of the copy held, None where there is none; `transfers`, `failures`: since the
+    start."""
+
+    state: int
+    serial: int | None
+    age_s: float | None
+    transfers: int
+    failures: int
+
+
+@dataclass(frozen=True, slots=True)
 class Readings:
     """All that is read at one moment. `counters`: by name, summed over threads; `labelled`: (labels with
     the kind first, count); `pops`: judged health by (service, POP); `hashes`: what serves, by kind (policy,
     map, geodata); `overrides`: how many are in force, by kind; `now_s`: Unix seconds. `signatures`: how many
     were made, reused and missing when last signed; `signatures_expire_s`: when the first of each zone does
-    (Unix seconds); `keys`: (zone, key, what it does), such as `published` or `signs_zone`."""
+    (Unix seconds); `keys`: (zone, key, what it does), such as `published` or `signs_zone`. `zones`: those
+    that have primaries, by apex."""
 
     now_s: float
     version: str
@@ -70,6 +84,7 @@ class Readings:
     signatures: Mapping[str, int] = field(default_factory=dict)
     signatures_expire_s: Mapping[str, int] = field(default_factory=dict)
     keys: Sequence[tuple[str, str, str]] = ()
+    zones: Mapping[str, ZoneReading] = field(default_factory=dict)
 
 
 class Metrics:
@@ -163,6 +178,7 @@ def families(now: Readings) -> Iterator[Metric]:
         now.pending_faults,
     )
     yield from _signing_families(now)
+    yield from _zone_families(now.zones)
     yield GaugeMetricFamily("steer_plans", "Distinct plans in the map", now.plans)
 
 
@@ -215,6 +231,35 @@ def _signing_families(now: Readings) -> Iterator[Metric]:
     for labels in now.keys:
         keys.add_metric(labels, 1)
     yield from (expiry, counts, keys)
+
+
+def _zone_families(zones: Mapping[str, ZoneReading]) -> Iterator[Metric]:
+    if not zones:
+        return
+    labels = ("zone",)
+    state = GaugeMetricFamily(
+        "steer_zone_state",
+        "Of a zone that has a primary: 0 serving, 1 stale, 2 not ready (no data, or expired)",
+        labels=labels,
+    )
+    serial = GaugeMetricFamily("steer_zone_serial", "Serial number of the copy held", labels=labels)
+    age = GaugeMetricFamily(
+        "steer_zone_age_seconds", "Since a primary last confirmed the copy held", labels=labels
+    )
+    transfers = CounterMetricFamily(
+        "steer_zone_transfers", "Copies taken from a primary, since the start", labels=labels
+    )
+    failures = CounterMetricFamily(
+        "steer_zone_refresh_failures", "Times that no primary gave anything, since the start", labels=labels
+    )
+    for apex, zone in sorted(zones.items()):
+        state.add_metric((apex,), zone.state)
+        if zone.serial is not None and zone.age_s is not None:
+            serial.add_metric((apex,), zone.serial)
+            age.add_metric((apex,), zone.age_s)
+        transfers.add_metric((apex,), zone.transfers)
+        failures.add_metric((apex,), zone.failures)
+    yield from (state, serial, age, transfers, failures)
 
 
 def _pop_families(now: Readings) -> Iterator[Metric]:

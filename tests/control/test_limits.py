@@ -30,7 +30,7 @@ def test_the_soft_limit_is_raised_as_far_as_it_may() -> None:
 def test_what_was_refused_is_due_again_after_a_while_and_not_while_it_is_tried() -> None:
     runtime: Any = SimpleNamespace(pending={"policy": object()})
     nothing: Any = None
-    clock = SlowClock(runtime, nothing, nothing, nothing, nothing)
+    clock = SlowClock(runtime, nothing, nothing, nothing, nothing, nothing)
     clock._tried_s = 1000.0
     assert not clock._is_retry_due(1000.0 + RETRY_S - 1)
     assert clock._is_retry_due(1000.0 + RETRY_S)
