@@ -40,6 +40,7 @@ class Secondary:
     chance: Random
     times: TransferTimes = field(default_factory=TransferTimes)
     _tries: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    _asked: dict[str, tuple[Primary, ...]] = field(default_factory=dict)  # in the last try
     _one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
     _tried: tuple[str, ...] = ()  # what could not be served when that was last tried
     _tried_s: float = 0.0
@@ -63,13 +64,19 @@ class Secondary:
                 now_s = asyncio.get_running_loop().time()
                 if now_s - saved_s >= SAVE_S:
                     saved_s = now_s
-                    await self._save_confirmed()
+                    await self.save_confirmed()
                 await asyncio.sleep(LOOK_S)
         finally:
             for task in self._tries.values():
                 task.cancel()
             await asyncio.gather(*self._tries.values(), return_exceptions=True)
-            await self._save_confirmed()
+
+    async def save_confirmed(self) -> None:
+        """Write when the zones were confirmed to the store, off the event loop."""
+        try:
+            await asyncio.to_thread(self.copies.save_confirmed)
+        except OSError as error:
+            self._tell_store_failure(error)
 
     async def fetch_first(self, deployment: Deployment) -> None:
         """Try to have a copy of every zone of a deployment that is about to be served.
@@ -114,8 +121,12 @@ class Secondary:
         for zone in zones:
             if len(self._tries) >= AT_ONCE_MAX:
                 return
-            if zone.primaries and zone.apex not in self._tries and self.copies.is_due(zone.apex):
+            if zone.primaries and zone.apex not in self._tries and self._is_due(zone):
                 self._tries[zone.apex] = asyncio.create_task(self._try(zone), name=f"transfer {zone.apex}")
+
+    def _is_due(self, zone: Zone) -> bool:
+        """Whether the time has come, or there is somebody else to ask, or another key."""
+        return self._asked.get(zone.apex) != zone.primaries or self.copies.is_due(zone.apex)
 
     def _hear(self, zone: Zone) -> None:
         if not self.copies.of(zone.apex).refresh.notified:
@@ -155,8 +166,10 @@ class Secondary:
         """Ask the primaries in turn until one gives a copy or confirms the one held."""
         notified = self.copies.of(zone.apex).refresh.notified
         self.copies.begin(zone.apex, self.chance.random())
+        self._asked[zone.apex] = zone.primaries
         wrong: list[str] = []
         confirmed_by: Primary | None = None
+        is_new = False
         try:
             for primary in zone.primaries:
                 try:
@@ -176,6 +189,8 @@ class Secondary:
             return
         self._tell_success(zone)
         self.copies.confirm(zone.apex, confirmed_by)
+        if is_new:
+            await self._save(zone.apex)
 
     async def _ask(self, zone: Zone, primary: Primary) -> bool:
         """Ask one primary; True where it gave a newer copy, which is served now. Raises TransferFailed."""
@@ -192,7 +207,6 @@ class Secondary:
         if left_out != before.left_out:
             self._tell_left_out(zone, left_out)
         await self._lay()
-        await self._save(zone.apex)
         return True
 
     # --- the disk ---
@@ -200,12 +214,6 @@ class Secondary:
     async def _save(self, apex: str) -> None:
         try:
             await asyncio.to_thread(self.copies.save, apex)
-        except OSError as error:
-            self._tell_store_failure(error)
-
-    async def _save_confirmed(self) -> None:
-        try:
-            await asyncio.to_thread(self.copies.save_confirmed)
         except OSError as error:
             self._tell_store_failure(error)
 

@@ -103,6 +103,7 @@ async def _live(directory: Path, options: Options, reread: asyncio.Event) -> Non
             finally:
                 await poller.stop()
                 await save_states(start.runtime, start.loader.store)
+                await secondary.save_confirmed()
     finally:
         manager.stopping()
         start.close()

@@ -9,7 +9,7 @@ from steer.model.primary import ZoneState
 
 REFRESH_S = (60.0, 28 * 86_400.0)  # least and most that an SOA can ask for
 RETRY_S = (30.0, 14 * 86_400.0)
-FIRST_RETRY_S = (5.0, 600.0)  # between tries while there is nothing: at first, and at most
+FIRST_RETRY_S = (5.0, 600.0)  # between tries while nothing is served: at first, and at most
 NOTIFIED_S = 2.0  # between a try and one that a NOTIFY asks for: whoever forges them cannot make us flood
 JITTER = 0.25  # of a pause, so that zones that were loaded together are not refreshed together
 STALE_RETRIES = 3  # that may fail, after the refresh was due, before the answers say that they are stale
@@ -62,9 +62,11 @@ def due_s(refresh: Refresh, chance: float) -> float:
         return float("-inf")
     if refresh.notified:
         return refresh.tried_s + NOTIFIED_S
-    least_s, most_s = FIRST_RETRY_S
     if refresh.timers is None:
+        least_s, most_s = FIRST_RETRY_S
         pause_s = min(least_s * 2.0 ** min(refresh.failures - 1, 32), most_s)
+    elif zone_state(refresh, refresh.tried_s) is ZoneState.NOT_READY:
+        pause_s = min(refresh.timers.retry_s, FIRST_RETRY_S[1])
     elif refresh.failures:
         pause_s = refresh.timers.retry_s
     else:

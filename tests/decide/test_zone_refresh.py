@@ -45,6 +45,13 @@ def test_the_soa_says_when_to_ask_again() -> None:
     assert due_s(failed.failed(5200).succeeded(TIMERS, 5800), 0) == 5800 + 3600
 
 
+def test_an_expired_zone_is_not_left_to_a_long_retry() -> None:
+    slow = Timers(86_400, 86_400, 864_000)
+    expired = Refresh().succeeded(slow, 0).failed(864_000)
+    assert due_s(expired, 0) == 864_000 + FIRST_RETRY_S[1]
+    assert due_s(Refresh().succeeded(TIMERS, 0).failed(86_400), 0) == 86_400 + 600
+
+
 def test_a_notify_is_followed_at_once_but_never_in_a_flood() -> None:
     fresh = Refresh().succeeded(TIMERS, 1000)
     for chance in (0, 1):
