@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from steer.decide.candidates import Candidate, candidates_of
 from steer.decide.catalogue import Catalogue, Rankings
-from steer.decide.choices import DEGRADED, OUT, UP, TargetStates, candidate_ranks, make_choices, target_states
+from steer.decide.choices import OUT, TargetStates, candidate_ranks, make_choices, target_states
 from steer.decide.client import Client, source_number
 from steer.decide.conditions import Atoms, PlaceCodes, named_lists
-from steer.decide.distance import distances_km, expected_rtt_ms
 from steer.decide.plans import PlanBuilder
 from steer.decide.rules_in_words import mismatch
 from steer.decide.views import Program, Slot, policy_of, program_for, source_membership
@@ -27,8 +27,6 @@ from steer.model.policy import Geographic, Policy, Preference, SteeredName, Weig
 from steer.model.service import ANYCAST, Address, Service, Target
 from steer.model.status import PopHealth
 
-_RANK_WORDS = {UP: "up", DEGRADED: "degraded: after every candidate that is up", OUT: "out"}
-
 
 @dataclass(frozen=True, slots=True)
 class RuleTrial:
@@ -36,18 +34,6 @@ class RuleTrial:
 
     identity: str
     matched: bool
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """One target and what became of it. Distances are None for anycast and for unknown places."""
-
-    target: str
-    distance_km: float | None
-    expected_rtt_ms: float | None
-    state: str
-    won: bool
     why: str
 
 
@@ -96,7 +82,7 @@ def explain_client(
     chosen = _chosen(plans, plan, target_state, catalogue)
     trials = _trials(program, policy, client, place)
     rule = plans.rules[int(plans.rule[root])]
-    candidates = _candidates(plans, plan, catalogue, service, place, target_state, states, chosen, policy)
+    candidates = candidates_of(plans, plan, catalogue, service, place, target_state, states, chosen, policy)
     return Reasons(
         zone.apex,
         name.owner,
@@ -236,136 +222,6 @@ def _chosen(plans: PlanTable, plan: int, states: TargetStates, catalogue: Catalo
         int(target) for target, good in zip(plans.plan_targets[plan], rank, strict=True) if good == best
     ]
     return tuple(str(catalogue.targets[target][1]) for target in ordered[: int(plans.count[plan])])
-
-
-def _candidates(
-    plans: PlanTable,
-    plan: int,
-    catalogue: Catalogue,
-    service: Service,
-    place: Place,
-    states: TargetStates,
-    health: Mapping[tuple[str, str], PopHealth],
-    chosen: tuple[str, ...],
-    policy: Policy,
-) -> tuple[Candidate, ...]:
-    """The plan's targets in order, then anycast, then the POPs that were no candidates, nearest first; where
-    a CNAME is given, hosts alone."""
-    planned = [int(target) for target in plans.plan_targets[plan] if target >= 0]
-    anycast = catalogue.index[service.name, ANYCAST]
-    others = [
-        number
-        for number, (name, target) in enumerate(catalogue.targets)
-        if name == service.name
-        and target.kind == ("cname" if policy.gives_cname else "pop")
-        and number not in planned
-    ]
-    distance = {
-        number: _distance(place, service, catalogue.targets[number][1]) for number in [*planned, *others]
-    }
-    others.sort(key=lambda number: (math.inf if distance[number] is None else distance[number], number))
-    tail = [] if anycast in planned or policy.gives_cname else [anycast]
-    found = []
-    for number in dict.fromkeys([*planned, *tail, *others]):
-        target = catalogue.targets[number][1]
-        away = distance.get(number)
-        state, why_state = _state(service, target, int(states.rank[number]), health, plans, plan, catalogue)
-        won = str(target) in chosen
-        why = _why(
-            target, won, state, why_state, number in planned or number == anycast, policy, away, chosen
-        )
-        found.append(
-            Candidate(
-                str(target),
-                None if away is None else round(away, 1),
-                None if away is None else round(expected_rtt_ms(away), 1),
-                state,
-                won,
-                why,
-            )
-        )
-    return tuple(found)
-
-
-def _distance(place: Place, service: Service, target: Target) -> float | None:
-    """Kilometres to a POP, or to the nearest POP of a region; None where there is no place to measure
-    from."""
-    pops = (
-        [service.pops[target.name]]
-        if target.kind == "pop"
-        else [pop for pop in service.pops.values() if target.kind == "region" and pop.region == target.name]
-    )
-    if place.latitude_deg is None or place.longitude_deg is None or not pops:
-        return None
-    found = distances_km(
-        np.array([place.latitude_deg]),
-        np.array([place.longitude_deg]),
-        np.array([pop.latitude_deg for pop in pops]),
-        np.array([pop.longitude_deg for pop in pops]),
-    )
-    return float(found.min())
-
-
-def _state(
-    service: Service,
-    target: Target,
-    rank: int,
-    health: Mapping[tuple[str, str], PopHealth],
-    plans: PlanTable,
-    plan: int,
-    catalogue: Catalogue,
-) -> tuple[str, str]:
-    if target.kind == "cname":
-        return "up", "nothing tells of a host's health"
-    if target.kind == "pop":
-        known = health.get((service.name, target.name))
-        if known is not None:
-            return known.state.value, known.reason
-        return (
-            ("unknown", "not polled yet") if service.pops[target.name].status_url else ("up", "no status URL")
-        )
-    if target.kind == "region":
-        return _RANK_WORDS.get(rank, "unknown").split(":")[0], "as its best POP"
-    catchment = int(plans.catchment[plan])
-    if catchment < 0:
-        return "up", "where BGP takes this client is not known"
-    pop = catalogue.targets[catchment][1].name
-    known = health.get((service.name, pop))
-    return (known.state.value if known else "up"), f"BGP takes this client to {pop}"
-
-
-def _why(
-    target: Target,
-    won: bool,
-    state: str,
-    why_state: str,
-    planned: bool,
-    policy: Policy,
-    away: float | None,
-    chosen: tuple[str, ...],
-) -> str:
-    if won:
-        return f"chosen; {why_state}" if why_state else "chosen"
-    if planned and state in ("down", "drained", "unknown", "out"):
-        return f"{state}: {why_state}"
-    if planned and state == "degraded":
-        return f"degraded, so after every candidate that is up: {why_state}"
-    if planned:
-        return f"after {chosen[0]} in the order of this rule"
-    if target.kind == "cname":
-        return "not in this rule's answer"
-    if target.name in policy.pops.excluded:
-        return "excluded by the policy's pops.except"
-    if policy.pops.only is not None and target.name not in policy.pops.only:
-        return "not in the policy's pops.only"
-    limit = policy.pops.max_distance_km
-    if away is not None and limit is not None and away > limit:
-        return f"beyond max_distance_km ({limit:g})"
-    return (
-        "no candidate of this rule's answer"
-        if away is None
-        else f"not among the rule's first {policy.candidates}"
-    )
 
 
 def _trials(program: Program, policy: Policy, client: Client, place: Place) -> tuple[RuleTrial, ...]:

@@ -94,3 +94,28 @@ def test_a_new_key_is_published_while_it_serves(signed: Cdn) -> None:
 
     wait_for(lambda: published() == 2, "a second key in DNSKEY")
     assert server.state["pending"] is None
+
+
+def test_cnames_are_validated_and_explaining_names_are_delegated_insecurely(signed: Cdn) -> None:
+    hosts = '[{answer: {"cname:a.cdn.example": 1, "cname:b.cdn.example": 0}}]'
+    text = cdn_zone_with(signed, "  multi: {policy: hosts}\n", f"  hosts: {{rules: {hosts}}}\n")
+    signed.write("cdn.example.yaml", text + "explain: _explain\n")
+    server = signed.serve()
+    where = ("-d", str(signed.directory))
+    for name, rtype, host in (("multi", "CNAME", "a"), ("multi", "CNAME", "b")):
+        if host == "b":
+            assert signed.command("override", "all", "cname:b.cdn.example", *where).returncode == 0
+            wait_for(lambda: "b.cdn" in str(server.reply("133.1.0.0/24", "multi.cdn.example", "A")), "it")
+        said = delv(signed, server, f"{name}.cdn.example", rtype)
+        assert "; fully validated" in said, said
+        assert f"{host}.cdn.example." in said
+    said = delv(signed, server, "_explain.cdn.example", "DS")
+    assert "; negative response, fully validated" in said, said
+    said = delv(signed, server, "www._explain.cdn.example", "TXT")
+    assert "; unsigned answer" in said, said
+    assert '"rule cdn.example/web#1"' in said
+
+
+def cdn_zone_with(cdn: Cdn, names: str, policies: str) -> str:
+    """The signed zone with more names and policies."""
+    return cdn.zone(more=names).replace("policies:\n", f"policies:\n{policies}") + "dnssec: {keys: keys}\n"
