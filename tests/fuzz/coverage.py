@@ -23,7 +23,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz.coverage", description=__doc__)
     parser.add_argument("--unreached", action="store_true", help="name every region that was not reached")
     arguments = parser.parse_args()
-    subprocess.run([*FUZZ, "coverage", "answer", str(CORPUS), str(SEEDS)], cwd=NATIVE, check=True)
+    _said(*FUZZ, "coverage", "answer", str(CORPUS), str(SEEDS))
     files = _measured()
     print(table(files))
     if arguments.unreached:
@@ -52,14 +52,17 @@ def _measured() -> list[dict[str, Any]]:
     tool = Path(
         _said("rustc", "+nightly", "--print", "sysroot").strip(), "lib", "rustlib", host, "bin", "llvm-cov"
     )
-    binary = NATIVE / "fuzz" / "target" / host / "coverage" / host / "release" / "answer"
+    binary = NATIVE / "target" / host / "coverage" / host / "release" / "answer"
     exported = json.loads(_said(str(tool), "export", f"-instr-profile={PROFILE}", str(binary)))
     files: list[dict[str, Any]] = exported["data"][0]["files"]
     return [one for one in files if _name(one).partition(".")[0].partition("/")[0] in ROOMS]
 
 
 def _said(*command: str) -> str:
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    done = subprocess.run(command, cwd=NATIVE, capture_output=True, text=True)
+    if done.returncode != 0:
+        sys.exit(f"{' '.join(command)}: {done.stderr[-2000:]}")
+    return done.stdout
 
 
 def _name(measured: dict[str, Any]) -> str:

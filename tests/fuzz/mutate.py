@@ -63,9 +63,9 @@ _PLAIN = bytes.fromhex("1234 0100 0001 0000 0000 0000 0000010001")  # asks the r
 
 
 class Mutator:
-    """Draws from `names` and from a pool of inputs that grows."""
+    """Draws from `names`, of each world, and from a pool of inputs that grows."""
 
-    def __init__(self, seed: int, names: Sequence[Labels], pool: Sequence[Input]) -> None:
+    def __init__(self, seed: int, names: Sequence[Sequence[Labels]], pool: Sequence[Input]) -> None:
         self._random = random.Random(seed)
         self._names, self.pool = names, list(pool)
         self._ways: tuple[Callable[[Input], Input], ...] = (
@@ -91,7 +91,11 @@ class Mutator:
 
     def _ask(self, base: Input) -> Input:
         """Another name, type or class, in upper and lower case."""
-        name, qtype, qclass = self._name(), self._type(), self._random.choice((1,) * 30 + (3, 255, 4))
+        name, qtype, qclass = (
+            self._name(base.world),
+            self._type(),
+            self._random.choice((1,) * 30 + (3, 255, 4)),
+        )
         end = _question_end(base.packet)
         rest, packet = base.packet[end:], base.packet[:_HEADER].ljust(_HEADER, b"\0")
         if self._random.random() < 0.3 and end > _HEADER + 5:
@@ -105,7 +109,7 @@ class Mutator:
         """Everything after the question anew: mostly an OPT, seldom other records."""
         records = [self._opt(base)] if self._random.random() < 0.95 else []
         while self._random.random() < 0.15:
-            records.insert(self._random.randint(0, len(records)), self._record())
+            records.insert(self._random.randint(0, len(records)), self._record(base))
         start = base.packet[: _question_end(base.packet)].ljust(_HEADER, b"\0")
         counts = [0, 0, len(records)]
         if self._random.random() < 0.05:
@@ -113,8 +117,8 @@ class Mutator:
         octets = b"".join(count.to_bytes(2, "big") for count in counts)
         return replace(base, packet=start[:6] + octets + start[_HEADER:] + b"".join(records))
 
-    def _name(self) -> bytes:
-        labels = list(self._random.choice(self._names))
+    def _name(self, world: int) -> bytes:
+        labels = list(self._random.choice(self._names[world]))
         while labels and self._random.random() < 0.1:
             labels.pop(0)
         while self._random.random() < 0.3:
@@ -186,8 +190,8 @@ class Mutator:
         family = {32: 1, 128: 2}[width] if self._random.random() < 0.97 else self._random.randrange(4)
         return raw_ecs(family, bits, octets.hex(), 0 if self._random.random() < 0.97 else 1)
 
-    def _record(self) -> bytes:
-        owner = self._random.choice((b"\0", b"\xc0\x0c", b"\1a\xc0\x0c", self._name()))
+    def _record(self, base: Input) -> bytes:
+        owner = self._random.choice((b"\0", b"\xc0\x0c", b"\1a\xc0\x0c", self._name(base.world)))
         rdata = self._random.randbytes(self._random.choice((0, 4, 22)))
         fixed = self._type().to_bytes(2, "big") + b"\0\1" + bytes(4) + len(rdata).to_bytes(2, "big")
         return owner + fixed + rdata

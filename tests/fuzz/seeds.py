@@ -1,6 +1,7 @@
 """What the coverage-guided fuzzer starts from: an input of every vector in every way, and a dictionary."""
 
 import hashlib
+import itertools
 import re
 import shutil
 from collections.abc import Iterator
@@ -13,10 +14,10 @@ from tests.dataplane.test_vectors import VECTORS
 from tests.dataplane.vectors import TCP, cookie_option, opt, opt_option, raw_ecs
 from tests.fuzz.inputs import Input, Limit
 from tests.fuzz.mutate import TYPES, Mutator
-from tests.fuzz.worlds import EXPIRES_S, all_names
+from tests.fuzz.worlds import EXPIRES_S, names_of_worlds
 
 MADE = 6000  # inputs beside the vectors'
-_NUMBER = re.compile(rb"(?<=ns|mx)\d+$")
+_NUMBERED = re.compile(rb"(ns|mx)(?!1$)\d+")
 _SERVER_NAMES: tuple[Labels, ...] = ((b"id", b"server"), (b"hostname", b"bind"), (b"version", b"bind"))
 
 
@@ -28,10 +29,16 @@ def seeds() -> list[Input]:
     return inputs + [mutator.next() for _ in range(MADE)]
 
 
-def names() -> list[Labels]:
-    """Names worth asking for; of those that differ in a number alone, one."""
-    alike = {tuple(_NUMBER.sub(b"#", label) for label in name): name for name in all_names()}
-    return [*alike.values(), *_SERVER_NAMES]
+def names() -> list[list[Labels]]:
+    """Names worth asking for, of each world: of the many that differ in a number alone, the first."""
+    return [
+        [name for name in of_world if not _is_one_of_many(name)] + list(_SERVER_NAMES)
+        for of_world in names_of_worlds()
+    ]
+
+
+def _is_one_of_many(name: Labels) -> bool:
+    return any(_NUMBERED.fullmatch(label) for label in name)
 
 
 def write_inputs(inputs: list[Input], directory: Path) -> None:
@@ -61,7 +68,7 @@ def _of_vectors() -> Iterator[Input]:
 
 
 def _entries() -> Iterator[bytes]:
-    for labels in names():
+    for labels in itertools.chain(*names()):
         octets = [bytes((len(label),)) + label for label in labels]
         yield from octets
         yield b"".join(octets) + b"\0"

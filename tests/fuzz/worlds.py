@@ -2,20 +2,27 @@
 
 0: steered and signed; 1: the same with stale states; 2: nothing steered; 3: the root, odd names."""
 
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from steer.dataplane.reference_server import Choices, Map, Records, Signatures, Snapshot
-from steer.model.records import Labels, SteeredRecord
+from steer.model.records import Labels, SelectorSpec, SteeredRecord, ZoneData
 from steer.publish import format as fmt
 from steer.publish.records_part import WireSettings, compile_records
-from tests.dataplane.parts import IDENTITY, build_choices, labels_of, zone_of
+from tests.dataplane.parts import IDENTITY, ChoiceSpec, build_choices, labels_of, zone_of
 from tests.dataplane.signing import Signer, ZoneKey, key_rrset
 from tests.dataplane.vectors import COOKIE_SECRETS
 from tests.dataplane.world import (
     ANYCAST_IPV4,
     ANYCAST_IPV6,
+    BY_RESOLVER,
     DEPLOYMENT_KEY,
-    HOSTS,
+    EXPERIMENT,
+    POLICY,
+    RULE_COUNTER,
+    TARGET_COUNTER,
+    WEIGHTED,
     World,
     answer_sets,
     build_world,
@@ -55,7 +62,14 @@ one.         CNAME two.
 two.         CNAME three.cwild.
 *.cwild.     CNAME four.cwild2.
 *.cwild2.    CNAME www.steer.
+tolong.      CNAME to.any.steer.
+www.steer.   HTTPS 1 . alpn=h2
+www.steer.   HTTPS 2 . alpn=h3 port=8443
+www.steer.   SVCB 0 one.
+v6.steer.    HTTPS 1 .
 """
+ROOT += "".join(f"huge. TXT {number:0200}\n" for number in range(320))  # does not fit over TCP either
+ROOT += "".join(f"mx. MX {number} mx{number:020}.\n" for number in range(1200))  # past what pointers reach
 BELOW = """
 $TTL 60
 @ SOA ns host 1 3600 600 86400 60
@@ -64,6 +78,7 @@ ns A 192.0.2.4
 *  CNAME up.back
 *.back CNAME self.
 """
+EDGE_HOSTS = ("cdn-a.test", _LONG, "www.steer", _DEEP)  # as many as the wire tests' hosts
 ROOT_KEYS = (ZoneKey.of("ED25519", 9),)
 
 
@@ -74,7 +89,9 @@ def write_worlds(directory: Path) -> None:
         for part in ("records", "map", "choices", "signatures"):
             data: bytes | None = getattr(world, part)
             if data is not None:
-                (directory / f"{number}.{part}").write_bytes(data)
+                new = directory / "new"
+                new.write_bytes(data)
+                new.replace(directory / f"{number}.{part}")  # whoever has the old one in memory keeps it
 
 
 def load_worlds(directory: Path) -> list[Snapshot]:
@@ -94,13 +111,24 @@ def load_worlds(directory: Path) -> list[Snapshot]:
     return worlds
 
 
-def all_names() -> list[Labels]:
-    """Every name that a record or a steered name of some world has."""
-    zones = [(zone, records) for zone, records, _ in steered_zones(True)] + [
-        (zone, _root_steered()) for zone in (zone_of(".", ROOT), zone_of("below", BELOW))
-    ]
-    names = {rrset.owner: None for zone, _ in zones for rrset in zone.rrsets}
-    return list(names | {record.owner: None for _, records in zones for record in records})
+def names_of_worlds() -> list[list[Labels]]:
+    """Per world every name that a record or a steered name has; the steered ones thrice, for they matter."""
+    tests = _names((zone, records) for zone, records, _ in steered_zones(True))
+    edges = _names(
+        (
+            (zone_of(".", ROOT), _root_steered()),
+            (zone_of("below", BELOW), _explaining(_root_steered())),
+        )
+    )
+    return [tests, tests, tests, edges]
+
+
+def _names(zones: Iterable[tuple[ZoneData, tuple[SteeredRecord, ...]]]) -> list[Labels]:
+    names: list[Labels] = []
+    for zone, steered in zones:
+        names += dict.fromkeys(rrset.owner for rrset in zone.rrsets)
+        names += [record.owner for record in steered] * 3
+    return names
 
 
 def _worlds() -> list[World]:
@@ -113,30 +141,74 @@ def _worlds() -> list[World]:
 
 
 def _root_steered() -> tuple[SteeredRecord, ...]:
-    policy = steered_zones(True)[0][1][0].selector
-    return (
-        SteeredRecord(
-            labels_of("www.steer"), 60, True, True, policy, 1, (ANYCAST_IPV4,), (ANYCAST_IPV6,), cname=False
-        ),
-        SteeredRecord(labels_of("*.any.steer"), 60, False, False, policy, 2, (), (), cname=True),
+    rows: tuple[tuple[str, bool, bool, SelectorSpec], ...] = (
+        ("", True, True, SelectorSpec(POLICY)),
+        ("www.steer", True, True, SelectorSpec(POLICY)),
+        ("v6.steer", False, True, SelectorSpec(BY_RESOLVER)),
+        ("weights.steer", True, True, SelectorSpec(WEIGHTED)),
+        ("forced.steer", True, True, SelectorSpec(POLICY)),
+        ("*.any.steer", False, False, SelectorSpec(POLICY)),
+        ("weights.any.steer", False, False, SelectorSpec(WEIGHTED)),
+        ("img.any.steer", False, False, EXPERIMENT),
     )
+    return tuple(
+        SteeredRecord(
+            labels_of(name),
+            60,
+            a,
+            aaaa,
+            selector,
+            counter,
+            (ANYCAST_IPV4,) if a else (),
+            (ANYCAST_IPV6,) if aaaa else (),
+            cname=not (a or aaaa),
+        )
+        for counter, (name, a, aaaa, selector) in enumerate(rows)
+    )
+
+
+def _explaining(steered: tuple[SteeredRecord, ...]) -> tuple[SteeredRecord, ...]:
+    return tuple(
+        replace(record, owner=(*record.owner, b"why"), explains=True) for record in steered if record.owner
+    )
+
+
+def _edge_choices() -> tuple[ChoiceSpec, ...]:
+    """As many addresses as a set may have, the longest host, and plans that lack a family or a host."""
+    ipv4 = tuple(f"198.51.100.{number}" for number in range(64))
+    ipv6 = tuple(f"2001:db8::{number:x}" for number in range(64))
+    choices = list(choice_specs())
+    choices[0] = replace(choices[0], a=ipv4, aaaa=ipv6, cname=1)
+    choices[1] = replace(choices[1], a=(), cname=None)
+    choices[2] = replace(choices[2], aaaa=(), ttl_cap_s=0)
+    choices[4] = replace(choices[4], a=ipv4[:31], aaaa=ipv6[:13])
+    return tuple(choices)
 
 
 def _root_world() -> World:
-    steered, choices, spec = _root_steered(), choice_specs(), map_spec()
+    plain, choices, spec = _root_steered(), _edge_choices(), map_spec()
+    steered = (*plain, *_explaining(plain))
+    labels = {counter: b"%d" % counter * 99 for counter in (RULE_COUNTER, TARGET_COUNTER, RULE_COUNTER + 3)}
     compiled = compile_records(
-        [(zone_of(".", ROOT), steered), (zone_of("below", BELOW), ())],
+        [
+            (zone_of(".", ROOT), plain),
+            (zone_of("below", BELOW), ()),
+            (zone_of("why", BELOW), steered[len(plain) :]),
+        ],
         deployment_key=DEPLOYMENT_KEY,
         slot_count=3,
         identity=IDENTITY,
-        settings=WireSettings(udp_bytes=WIDEST, version=b"steer", cookie_secrets=COOKIE_SECRETS[:1]),
-        cname_hosts=[labels_of(host) for host in HOSTS],
+        settings=WireSettings(
+            udp_bytes=WIDEST, version=b"v" * 255, cookie_secrets=COOKIE_SECRETS[:1], labels=labels
+        ),
+        cname_hosts=[labels_of(host) for host in EDGE_HOSTS],
         signed={(): [key_rrset((), ROOT_KEYS)]},
     )
+    forced = [1 if record.owner[:1] == (b"forced",) else None for record in steered]
     return World(
         compiled.data,
         spec.build(),
-        build_choices(choices, [None] * len(steered), [fmt.ZONE_SERVING] * 2),
+        build_choices(choices, forced, [fmt.ZONE_SERVING] * 3),
         Signer({(): ROOT_KEYS}, expires_s=EXPIRES_S).part(compiled, answer_sets(steered, choices)),
         spec,
         choices,
