@@ -18,7 +18,6 @@ import pytest
 
 from steer.control import signing_clock as signing_clock_module
 from steer.control.clock_guard import ClockGuard
-from steer.control.key_memory import pack_keys, unpack_keys, with_private
 from steer.control.offline import Offline, load_offline
 from steer.control.runtime import Runtime, Serving, prepare, renew
 from steer.control.signing import Signing
@@ -30,7 +29,7 @@ from steer.model.status import PopHealth, PopState
 from steer.publish.store import Store, open_store
 from steer.telemetry.counters import Registry
 from tests.control.cdn import Cdn
-from tests.publish.signed_zones import key_set, make_key
+from tests.publish.signed_zones import make_key
 
 NOW_S = 1_795_000_000.0
 DAY_S = 86_400
@@ -369,35 +368,3 @@ def test_the_clock_signs_what_is_due_and_tries_again_what_failed(
     assert pending == [set(), set(), {"signing"}]
     assert runtime.pending == {}
     assert runtime.snapshot is not before
-
-
-# --- what is kept ---
-
-
-def test_key_sets_are_kept_without_private_keys() -> None:
-    keys = key_set(CSK, make_key(25, FLAGS_ZSK))
-    packed = pack_keys({"cdn.example": keys})
-    assert CSK.private.hex().encode() not in packed
-    known = unpack_keys(packed)["cdn.example"]
-    assert known.dnskey_rdata == keys.dnskey_rdata
-    assert all(not key.private for key in (*known.published, *known.signs_dnskey, *known.signs_zone))
-    back = with_private(known, [CSK])
-    assert back.signs_dnskey == (CSK,)
-    assert [key.private for key in back.signs_zone] == [b""]
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"",
-        b"{",
-        b"[]",
-        b'{"a": 1}',
-        b'{"a": {}}',
-        b'{"a": {"published": ["00"]}}',
-        b'{"a": {"published": [1]}}',
-    ],
-)
-def test_key_sets_that_are_none_are_refused(data: bytes) -> None:
-    with pytest.raises(ValueError, match=r".*"):
-        unpack_keys(data)
