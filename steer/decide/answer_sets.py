@@ -18,7 +18,7 @@ from steer.decide.rows import intern_rows
 from steer.model.deployment import Deployment, Zone
 from steer.model.map import PlanTable
 from steer.model.policy import SteeredName
-from steer.model.records import TYPE_A, TYPE_AAAA, TYPE_CNAME, TYPE_HTTPS, TYPE_SVCB, AnswerSet
+from steer.model.records import TYPE_A, TYPE_AAAA, TYPE_CNAME, TYPE_HTTPS, TYPE_SVCB, AnswerSet, Labels
 from steer.model.service import ANYCAST
 
 ANSWER_SETS_MAX = 200_000  # of one zone
@@ -50,6 +50,7 @@ class AnswerSets:
     _packed: dict[int, list[Packed]] = field(init=False)
     _rows_of: dict[str, NDArray[np.bool_]] = field(init=False)
     _pairs: dict[tuple[str, str, str, bool], set[Pair]] = field(default_factory=dict)
+    _singles: dict[str, set[Pair]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._catalogue = Catalogue.of(self.deployment)
@@ -68,21 +69,25 @@ class AnswerSets:
 
         Raises TooManyAnswerSets where they are more than `most`."""
         found: list[AnswerSet] = []
+        further = _further_types(zone)
         for number, name in enumerate(zone.names, start=first):
             try:
-                found += self._of_name(zone, name, number, most - len(found))
+                types = further.get(zone.labels_of(name), [])
+                found += self._of_name(zone, name, number, types, most - len(found))
             except OverflowError as error:
                 raise TooManyAnswerSets(zone.apex, name, most) from error
         return found
 
-    def _of_name(self, zone: Zone, name: SteeredName, number: int, most: int) -> list[AnswerSet]:
-        """Every answer of one name. Raises OverflowError where they are more than `most`."""
+    def _of_name(
+        self, zone: Zone, name: SteeredName, number: int, further: Sequence[int], most: int
+    ) -> list[AnswerSet]:
+        """Every answer of one name, with hints in the types of `further`. Raises OverflowError where they are
+        more than `most`."""
         if zone.gives_cname(name):
             hosts = range(len(self._catalogue.hosts))
             found = [AnswerSet(number, TYPE_CNAME, host=host) for host in hosts]
         else:
-            further = _further_types(zone, name)
-            pairs = self._forced(name.service)
+            pairs = set(self._forced(name.service))
             for policy in zone.policies_of(name):
                 pairs |= self._of_policy(zone.apex, policy.name, name.service, bool(further), most)
             packed = dict.fromkeys((self._addresses(four, 4), self._addresses(six, 6)) for four, six in pairs)
@@ -95,6 +100,8 @@ class AnswerSets:
 
     def _forced(self, service: str) -> set[Pair]:
         """What every target of a service comes to by itself: forced, or alone in an answer."""
+        if service in self._singles:
+            return self._singles[service]
         anycast = self._catalogue.index[service, ANYCAST]
         found: set[Pair] = set()
         for target in (
@@ -104,6 +111,7 @@ class AnswerSets:
         ):
             four, six = (target if self._packed[family][target] else anycast for family in (4, 6))
             found.add(((four,), (six,)))
+        self._singles[service] = found
         return found
 
     def _of_policy(self, zone: str, policy: str, service: str, pairs: bool, most: int) -> set[Pair]:
@@ -227,14 +235,13 @@ def _taken(group: NDArray[np.int32], four: Targets, six: Targets, anycast: int) 
     return set(zip(fours, sixes, strict=True))
 
 
-def _further_types(zone: Zone, name: SteeredName) -> list[int]:
-    """SVCB and HTTPS, where the zone file has them at the name."""
-    owner = zone.labels_of(name)
-    return [
-        kind
-        for kind in (TYPE_SVCB, TYPE_HTTPS)
-        if any(rrset.owner == owner and rrset.type == kind for rrset in zone.data.rrsets)
-    ]
+def _further_types(zone: Zone) -> dict[Labels, list[int]]:
+    """SVCB and HTTPS, by owner, where the zone file has them."""
+    found: dict[Labels, list[int]] = {}
+    for rrset in zone.data.rrsets:
+        if rrset.type in (TYPE_SVCB, TYPE_HTTPS):
+            found.setdefault(rrset.owner, []).append(rrset.type)
+    return found
 
 
 def _distinct(sets: Iterable[Packed]) -> list[Packed]:

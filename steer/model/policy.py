@@ -143,8 +143,10 @@ class Policy:
 
     @property
     def gives_cname(self) -> bool:
-        """Whether it answers every client with a CNAME; a reader has refused what gives both."""
-        return bool(self.cname_hosts)
+        """Whether it answers every client with a CNAME. A reader has refused what gives both, so one answer
+        tells it of all."""
+        first = simple_answers(self.rules[0].answer)[0] if self.rules else None
+        return isinstance(first, Fixed) and first.target.kind == "cname"
 
 
 @dataclass(frozen=True, slots=True)

@@ -217,7 +217,9 @@ def _names_in(scope: str, deployment: Deployment) -> dict[str, tuple[str, bool]]
 def _hosts(deployment: Deployment) -> list[str]:
     """Every host that a name of the deployment may be a CNAME of, sorted."""
     policies = [
-        policy for zone in deployment.zones for steered in zone.names for policy in zone.policies_of(steered)
+        zone.policies[title]
+        for zone in deployment.zones
+        for title in {policy.name for steered in zone.names for policy in zone.policies_of(steered)}
     ]
     return sorted(frozenset().union(*(policy.cname_hosts for policy in policies)))
 

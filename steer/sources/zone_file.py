@@ -96,8 +96,9 @@ class ZoneFile:
     @property
     def aliases(self) -> dict[str, frozenset[str]]:
         """The owners that are CNAMEs for every client, each with its hosts."""
+        hosts_of = {title: policy.cname_hosts for title, policy in self.policies.items()}
         found = {
-            name.owner: frozenset().union(*(policy.cname_hosts for policy in self.policies_of(name)))
+            name.owner: frozenset().union(*(hosts_of[policy.name] for policy in self.policies_of(name)))
             for name in self.names
         }
         return {owner: hosts for owner, hosts in found.items() if hosts}
