@@ -168,6 +168,23 @@ def test_zones_experiments_and_names_are_unique_over_files(directory: Path) -> N
     ]
 
 
+@pytest.mark.parametrize(
+    ("explain", "taken_up"), [("labs", False), ("x.labs", False), ("x", True), ("slabs", True)]
+)
+def test_names_explain_themselves_in_no_other_zone(directory: Path, explain: str, taken_up: bool) -> None:
+    zone = (directory / "cdn.example.zone").read_text()
+    (directory / "labs.zone").write_text(zone.replace("$ORIGIN cdn.example.", "$ORIGIN labs.cdn.example."))
+    (directory / "labs.yaml").write_text("zone: labs.cdn.example\nzonefile: labs.zone\n")
+    kept = [line for line in zone.splitlines() if "labs" not in line]
+    (directory / "cdn.example.zone").write_text("\n".join(kept) + "\n")
+    change(directory, "steer.yaml", "[cdn.example.yaml]", "[cdn.example.yaml, labs.yaml]")
+    change(directory, ZONE, "names:", f"explain: {explain}\nnames:")
+    wrong = f"names explain themselves below `{explain}`, where the zone `labs.cdn.example` is"
+    assert faults_of(directory) == (
+        [] if taken_up else [f"cdn.example.yaml:4:10: {wrong}; write another name, such as `_explain`"]
+    )
+
+
 def test_more_than_sixteen_views_are_refused(directory: Path) -> None:
     rules = "".join(
         f"      - {{when: {{resolver: 10.{number}.0.0/16}}, answer: anycast}}\n" for number in range(16)

@@ -128,6 +128,13 @@ def test_what_a_delegation_hides_goes(zone: Zone) -> None:
     assert left_out == ("4 RRsets that a delegation hides",)
 
 
+def test_what_stands_where_names_explain_themselves_goes(zone: Zone) -> None:
+    explaining = replace(zone, explain_name="_explain")
+    kept, left_out = held('_explain NS ns1\nx._explain TXT "y"\n_explain.x TXT "z"\n', explaining)
+    assert kept == {"_explain.x.cdn.example TXT"}
+    assert any("at or below `_explain.cdn.example`, where names explain" in each for each in left_out)
+
+
 def test_what_harms_nobody_else_is_served(zone: Zone) -> None:
     assert held("sub NS ns9\n", zone)[0] == {"sub.cdn.example NS"}
     assert held("sub NS ns9\nns9 CNAME ns1\n", zone)[0] == {"sub.cdn.example NS", "ns9.cdn.example CNAME"}
