@@ -9,7 +9,7 @@ from steer.errors import Fault
 from steer.model.deployment import Deployment, Zone
 from steer.model.dnssec import DnssecSettings
 from steer.model.map import PlanTable
-from steer.model.records import TYPE_HTTPS, TYPE_SVCB
+from steer.model.records import TYPE_HTTPS, TYPE_SOA, TYPE_SVCB
 
 _FURTHER = {TYPE_SVCB: "SVCB", TYPE_HTTPS: "HTTPS"}
 LISTED_MAX = 10  # names in one line
@@ -52,12 +52,22 @@ def summary_of(
     yield f"zones {len(deployment.zones)}, steered names {names}, POPs {pops}"
     yield f"plans {len(plans)}, answers that steered names can give {_total(answers)}"
     for zone in deployment.zones:
+        if zone.primaries:
+            yield f"zone {zone.apex} comes from {' and '.join(map(str, zone.primaries))}: {_copy(zone)}"
         if zone.dnssec is not None:
             yield f"zone {zone.apex} is signed: {_keys(zone.dnssec, now_s)}"
     further = [each for zone in deployment.zones for each in _further(zone)]
     if further:
         more = f" and {len(further) - LISTED_MAX} more" if len(further) > LISTED_MAX else ""
         yield f"with hints for each client: {', '.join(further[:LISTED_MAX])}{more}"
+
+
+def _copy(zone: Zone) -> str:
+    """What is here of a primary's zone."""
+    if zone.is_waiting:
+        return "no copy is here yet, so only what is steered could be checked"
+    soa = next(rrset for rrset in zone.data.rrsets if rrset.type == TYPE_SOA)
+    return f"serial {int.from_bytes(soa.records[0].suffix[:4], 'big')}"
 
 
 def _total(answers: dict[str, int | None]) -> str:

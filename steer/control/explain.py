@@ -34,6 +34,10 @@ from steer.sources.geodata import GeodataReader
 DEFAULT_RESOLVER = "127.0.0.1"
 CNAMES_MAX = 8
 
+_NOT_READY = (
+    "the zone has no data: none has come from its primaries yet, or what came has expired (see the log)"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Question:
@@ -111,6 +115,8 @@ def explain(world: World, question: Question) -> dict[str, Any]:
         "reasons": None,
         "agrees": None,
     }
+    if answer["rcode"] == "SERVFAIL":
+        return {**found, "sentence": _NOT_READY}
     explained = _explained(world.deployment, question.name)
     if explained is not None:
         sentence = (

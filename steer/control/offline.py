@@ -5,7 +5,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,13 @@ from steer.control.map_child import Databases, MapBuildError, ensure_map
 from steer.control.runtime import Serving, prepare
 from steer.control.slow_clock import build_fault
 from steer.control.wire_settings import COOKIE_SECRET_BYTES
+from steer.control.zone_copies import ZoneCopies
 from steer.dataplane.engine import EngineForm, load_engine
 from steer.decide.health import HealthBook, judge
 from steer.errors import Refused
 from steer.model.deployment import Overrides
 from steer.model.status import PopHealth
+from steer.publish.store import Store
 from steer.sources.status_poll import StatusPoller, poll_targets
 from steer.telemetry.counters import Registry
 
@@ -46,9 +48,12 @@ class Offline:
 async def load_offline(
     directory: Path, environment: Mapping[str, str], progress: Callable[[str], None]
 ) -> Offline:
-    """Read, map and prove the policy directory (absolute). Raises Refused with every fault."""
+    """Read, map and prove the policy directory (absolute), with the copies of its primaries' zones that a
+    server has left. Raises Refused with every fault."""
     form = load_engine(environment=environment)
     inputs = await asyncio.to_thread(read_inputs, directory)
+    copies = ZoneCopies(time.time, Store(state_directory(directory, inputs.deployment.server, environment)))
+    inputs = replace(inputs, deployment=await asyncio.to_thread(copies.lay, inputs.deployment))
     overrides, _ = await asyncio.to_thread(read_overrides_in, directory, inputs.deployment)
     cache = cache_directory(environment)
     databases = await asyncio.to_thread(find_databases, inputs.deployment, cache)

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 
 from steer.publish.store import open_store
 from tests.control.cdn import TOKYO, Cdn, Server, wait_for
+from tests.control.test_signed_service import delv
 from tests.sources.primaries import KEY, PROGRAMS, SECRET, RunningPrimary, free_port, start_primary, zone_text
 
 SERIAL = 2026112401
@@ -201,3 +203,23 @@ def test_secrets_are_not_copied_into_the_store(cdn: Cdn, primary: RunningPrimary
     assert server.state["restored"] == 1
     assert serial(server) == SERIAL
     wait_for(lambda: "is gone" in str(secondary(server)["wrong"]), "why there is no transfer")
+
+
+@pytest.mark.skipif(not shutil.which("delv"), reason="BIND's delv is not installed")
+def test_a_primarys_zone_is_signed_here(cdn: Cdn, started: Callable[..., RunningPrimary]) -> None:
+    port = free_port()
+    primary = started("bind", cdn.top / "primary", zone_text(SERIAL, "*.wild TXT x\n"), port)
+    configure(cdn, primary.port, listen=port)
+    cdn.write("cdn.example.yaml", zone_yaml(cdn, primary.port) + "dnssec: {keys: keys}\n")
+    (cdn.directory / "keys").mkdir()
+    said = cdn.command("keys", "make", str(cdn.directory), "cdn.example", "--longest-ttl", "1d")
+    assert said.returncode == 0, said.stderr
+    server = cdn.serve()
+    wait_for(lambda: serial(server) == SERIAL, "the zone")
+    for name, rtype in (("www", "A"), ("any.wild", "TXT"), ("plain", "TXT")):
+        assert "; fully validated" in delv(cdn, server, f"{name}.cdn.example", rtype), name
+    primary.update(zone_text(SERIAL + 1, "new TXT x\n"))
+    wait_for(lambda: serial(server) == SERIAL + 1, "the update")
+    assert "; fully validated" in delv(cdn, server, "new.cdn.example", "TXT")
+    assert "; negative response, fully validated" in delv(cdn, server, "any.wild.cdn.example", "TXT")
+    assert "; fully validated" in delv(cdn, server, "www.cdn.example", "A")

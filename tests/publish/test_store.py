@@ -224,6 +224,7 @@ def killed_at(directory: Path, step: int, halfway: bool) -> bool:
             save(store, 12)
             store.save_states(b"12")
             store.save_overrides(b"twelve: 12\n")
+            store.save_zone("cdn.example", b"zone 12")
         finally:
             os._exit(0)
     _, status = os.waitpid(child, 0)
@@ -237,6 +238,7 @@ def test_a_kill_at_any_write_loses_nothing(tmp_path: Path, halfway: bool) -> Non
         save(store, number)  # so that the twelfth also removes an old one
     store.save_states(b"11")
     store.save_overrides(b"eleven: 11\n")
+    store.save_zone("cdn.example", b"zone 11")
     store.close()
     steps = 0
     seen = set()
@@ -251,6 +253,7 @@ def test_a_kill_at_any_write_loses_nothing(tmp_path: Path, halfway: bool) -> Non
         assert (current.directory / "steer.yaml").read_bytes() == f"n: {current.policy_hash[7:]}".encode()
         assert states in (b"11", b"12")
         assert overrides in (b"eleven: 11\n", b"twelve: 12\n")
+        assert again.zone("cdn.example") in (b"zone 11", b"zone 12")
         assert not list(directory.rglob(".new-*"))
         seen.add((current.policy_hash, states, overrides))
         save(again, 13)  # and the store goes on
@@ -263,3 +266,18 @@ def test_a_kill_at_any_write_loses_nothing(tmp_path: Path, halfway: bool) -> Non
         steps += 1
     assert steps > 20
     assert len(seen) == 4  # a kill before, between and after the three writes
+
+
+def test_the_copy_of_a_zone_with_a_long_name(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    long = ".".join(["x" * 49] * 5)
+    store.save_zone(long, b"long")
+    store.save_zone("cdn.example", b"short")
+    assert (store.zone(long), store.zone("cdn.example"), store.zone("other.example")) == (
+        b"long",
+        b"short",
+        b"",
+    )
+    (tmp_path / "zones" / "cdn.example").write_bytes(b"torn")
+    assert store.zone("cdn.example") == b""
+    assert store.damaged() == ("zones/cdn.example",)

@@ -81,8 +81,11 @@ class RunningPrimary:
         self.process.wait(DEADLINE_S)
 
 
-def start_primary(kind: str, top: Path, text: str, notifies: int = 0) -> RunningPrimary:
-    """Start a primary with this zone file; skips the test where the program is not installed."""
+def start_primary(
+    kind: str, top: Path, text: str, notifies: int = 0, *, signs: bool = False
+) -> RunningPrimary:
+    """Start a primary with this zone file; skips the test where the program is not installed. `signs`: it
+    signs the zone (BIND alone), with serial numbers of its own."""
     program = shutil.which(PROGRAMS[kind]) or shutil.which(PROGRAMS[kind], path="/usr/sbin:/usr/local/sbin")
     if program is None:
         pytest.skip(f"{PROGRAMS[kind]} is not installed (scripts/install-test-tools.sh installs it)")
@@ -91,6 +94,13 @@ def start_primary(kind: str, top: Path, text: str, notifies: int = 0) -> Running
     for _ in range(PORT_TRIES):
         port = free_port()
         arguments = CONFIGURATIONS[kind](top, port, notifies)
+        if signs:
+            conf = top / "conf"
+            conf.write_text(
+                conf.read_text().replace(
+                    "type primary;", "type primary; dnssec-policy default; inline-signing yes;"
+                )
+            )
         with (top / "log").open("wb") as log:
             process = subprocess.Popen([program, *arguments], stdout=log, stderr=log, cwd=top)
         running = RunningPrimary(kind, top, port, notifies, process)

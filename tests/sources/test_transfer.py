@@ -1,6 +1,7 @@
 """Transfers from other people's nameservers: whole, incremental, signed, and refused."""
 
 import asyncio
+import signal
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,12 +12,12 @@ import dns.message
 import pytest
 
 from steer.model.primary import TsigKey
-from steer.model.records import TYPE_A, TYPE_TXT, Rdata
+from steer.model.records import TYPE_A, TYPE_DNSKEY, TYPE_RRSIG, TYPE_TXT, Rdata
 from steer.sources import transfer
 from steer.sources.inbound import Inbound, TransferFailed
 from steer.sources.transfer import Transfer
 from steer.sources.zone_copy import ZoneCopy
-from tests.sources.primaries import APEX, KEY, PROGRAMS, RunningPrimary, start_primary, zone_text
+from tests.sources.primaries import APEX, KEY, PROGRAMS, RunningPrimary, start_primary, waited_for, zone_text
 
 SERIAL = 2026112401
 
@@ -115,3 +116,36 @@ def test_a_serial_number_that_goes_backwards(running: RunningPrimary) -> None:
             fetch(older, copy)
     finally:
         older.stop()
+
+
+def test_a_zone_that_its_primary_signs(tmp_path: Path) -> None:
+    """Increments hold signatures that come and go; the whole of them is kept, so that they fit."""
+    more = "".join(f"n{number} A 192.0.2.1\n" for number in range(20))
+    running = start_primary("bind", tmp_path / "signs", zone_text(SERIAL, more), signs=True)
+
+    def fetch_newer(held: ZoneCopy | None) -> ZoneCopy:
+        found: list[ZoneCopy] = []
+
+        def look() -> bool:
+            copy = fetch(running, found[-1] if found else held)
+            found.extend([copy] if copy else [])
+            return bool(found) and ((b"n3", *APEX), TYPE_RRSIG) in found[-1].rrsets and copy is None
+
+        assert waited_for(look), running.log()
+        return found[-1]
+
+    try:
+        first = fetch_newer(None)
+        assert (APEX, TYPE_DNSKEY) in first.rrsets
+        changed = more.replace("n3 A 192.0.2.1", "n3 A 192.0.2.3")
+        (running.top / "zone").write_text(zone_text(SERIAL + 100, changed))
+        running.process.send_signal(signal.SIGHUP)
+        second = fetch_newer(first)
+        assert second.rrsets[(b"n3", *APEX), TYPE_A].records == (Rdata(bytes((192, 0, 2, 3))),)
+        whole = fetch(running)
+        assert whole is not None
+        assert {key: set(rrset.records) for key, rrset in whole.rrsets.items()} == {
+            key: set(rrset.records) for key, rrset in second.rrsets.items()
+        }
+    finally:
+        running.stop()
