@@ -205,6 +205,16 @@ def test_secrets_are_not_copied_into_the_store(cdn: Cdn, primary: RunningPrimary
     wait_for(lambda: "is gone" in str(secondary(server)["wrong"]), "why there is no transfer")
 
 
+def test_a_key_that_is_mended_is_tried_at_once(cdn: Cdn, primary: RunningPrimary) -> None:
+    configure(cdn, primary.port)
+    cdn.write("tsig.key", base64.b64encode(b"not what the primary has, but 32").decode())
+    server = cdn.serve()
+    wait_for(lambda: "BADSIG" in str(secondary(server)["wrong"]), "the reason")
+    cdn.write("tsig.key", base64.b64encode(SECRET).decode())
+    wait_for(lambda: serial(server) == SERIAL, "the zone")
+    wait_for(lambda: not secondary(server)["wrong"], "an end of the complaint")
+
+
 @pytest.mark.skipif(not shutil.which("delv"), reason="BIND's delv is not installed")
 def test_a_primarys_zone_is_signed_here(cdn: Cdn, started: Callable[..., RunningPrimary]) -> None:
     port = free_port()
