@@ -19,8 +19,8 @@ pub use limit::{BadLimit, LimitSettings, Limiter, Verdict};
 pub use measure::measure;
 pub use notified::Notified;
 
-use crate::snapshot::{Family, Known, View};
-use crate::wire::{Asked, COOKIE_REPLY_BYTES};
+use crate::snapshot::{Family, Known, SetKey, Signatures, View};
+use crate::wire::{Asked, COOKIE_REPLY_BYTES, kinds};
 use choose::{Client, Placed};
 use compose::Naming;
 use resolve::{Resolved, Wanted};
@@ -30,9 +30,6 @@ use turn::{Begun, Turn};
 pub const BATCH: usize = 64;
 /// Octets that the largest reply over UDP takes, whatever a snapshot's `udp_bytes`.
 pub const UDP_REPLY_BYTES: usize = 4096;
-
-const IPV4_BYTES: usize = 4;
-const IPV6_BYTES: usize = 16;
 
 /// A query and whence it came.
 #[derive(Clone, Copy, Debug)]
@@ -76,6 +73,7 @@ pub struct Answerer {
     keys: [(Family, u64); BATCH],
     rows: [u32; BATCH],
     pending: [u8; BATCH],
+    homes: [u32; BATCH], // where signatures are looked for
     naming: Naming,
 }
 
@@ -103,6 +101,7 @@ impl Default for Answerer {
             keys: [(Family::V4, 0); BATCH],
             rows: [0; BATCH],
             pending: [0; BATCH],
+            homes: [0; BATCH],
             naming: Naming::default(),
         }
     }
@@ -162,5 +161,34 @@ impl Answerer {
             slot.plan = choose::plan_at(view, &slot.placed);
         }
         view.choices.touch(self.waiting.iter().map(|&index| self.slots[usize::from(index)].plan));
+        if let Some(signatures) = view.signatures {
+            self.touch_signatures(view, signatures);
+        }
     }
+
+    /// Brings the signatures that will be asked for into the cache.
+    fn touch_signatures(&mut self, view: &View<'_>, signatures: &Signatures) {
+        let mut count = 0;
+        for &index in &self.waiting {
+            let Slot { asked, wanted, steered, plan, .. } = &self.slots[usize::from(index)];
+            if let Some(addresses) = choose::expected_addresses(view, *wanted, *plan)
+                && asked.is_dnssec_ok()
+            {
+                let key = addresses_key(*steered, asked.kind, addresses);
+                self.homes[count] = signatures.home_of(&key);
+                count += 1;
+            }
+        }
+        signatures.touch(&self.homes[..count]);
+    }
+}
+
+/// What addresses are signed under.
+fn addresses_key(steered: u32, kind: u16, addresses: &[u8]) -> SetKey<'_> {
+    SetKey { steered, kind, count: &[], first: addresses, second: &[] }
+}
+
+/// Octets of an address of type A or AAAA.
+fn address_bytes(kind: u16) -> usize {
+    if kind == kinds::AAAA { 16 } else { 4 }
 }

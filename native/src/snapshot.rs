@@ -15,6 +15,7 @@ mod settings;
 mod settings_proof;
 mod shares;
 mod signatures;
+mod signed_sets;
 mod steered;
 mod steered_proof;
 #[cfg(test)]
@@ -32,6 +33,7 @@ use part::prove;
 pub use records::{Found, Known, ROOT, Records};
 pub use shares::{DeploymentKey, rendezvous_cost, winner};
 pub use signatures::Signatures;
+pub use signed_sets::SetKey;
 pub use steered::TemplateParts;
 
 /// The one immutable value from which the engine answers.

@@ -179,6 +179,17 @@ pub(super) fn plan_at(view: &View<'_>, placed: &Placed) -> u32 {
     }
 }
 
+/// The addresses that a plan comes to, where only A or AAAA is wanted and no share decides.
+pub(super) fn expected_addresses<'s>(view: &View<'s>, wanted: Wanted, plan: u32) -> Option<&'s [u8]> {
+    let choice = view.choices.choice(plan);
+    match wanted {
+        _ if choice.alternative_count > 0 => None,
+        Wanted::A => view.choices.addresses(choice.set_a, false),
+        Wanted::Aaaa => view.choices.addresses(choice.set_aaaa, true),
+        _ => None,
+    }
+}
+
 /// Steps 4 and 5: from the plan to what is answered.
 pub(super) fn choose<'s>(
     view: &View<'s>,

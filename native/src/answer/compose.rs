@@ -11,6 +11,8 @@ use super::resolve::{End, Owner, Resolved, target};
 use crate::snapshot::{Known, Records, Signatures, View};
 use crate::wire::{Asked, Compressor, Full, Labels, Message, NameTree, Outcome, Rcode, Section, kinds};
 
+pub(super) use rrsets::capped;
+
 const ANY_TTL_S: u32 = 3600;
 const ANY_RDATA: &[u8] = b"\x07RFC8482\x00"; // RFC 8482 section 4.2
 

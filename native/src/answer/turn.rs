@@ -1,11 +1,12 @@
 //! One query's turn: steps 1 to 8 of docs/snapshot_format.md before the look-ups of the batch, its reply after
 //! them.
 use super::choose::{self, Chosen, Client, Given};
-use super::compose::{Composer, Naming, Task};
+use super::compose::{Composer, Naming, Task, capped};
 use super::counters::Counter;
 use super::limit::Verdict;
 use super::resolve::{End, resolve};
-use super::{Context, IPV4_BYTES, IPV6_BYTES, Request, Slot};
+use super::{Context, Request, Slot, address_bytes, addresses_key};
+use crate::snapshot::Signatures;
 use crate::wire::{
     Asked, Dropped, ExtendedError, Full, MAX_MESSAGE_BYTES, Malformed, Message, Outcome, PLAIN_UDP_BYTES,
     Parsed, Place, Rcode, Reads, ReplyOptions, Section, ServerText, bare_reply, kinds, parse,
@@ -73,10 +74,14 @@ impl Turn<'_> {
             slot.plan,
             context.counters,
         );
-        let wants_signatures = context.view.signatures.is_some() && slot.asked.is_dnssec_ok();
         match chosen.given {
-            Given::Addresses(addresses) if slot.resolved.is_question_own() && !wants_signatures => {
-                self.reply_addresses(&chosen, addresses)
+            Given::Addresses(addresses) if slot.resolved.is_question_own() => {
+                let signing = context.view.signatures.filter(|_| slot.asked.is_dnssec_ok());
+                match signing {
+                    None => self.reply_addresses(&chosen, addresses),
+                    Some(_) if slot.resolved.wildcards > 0 => self.reply(Some(&chosen)),
+                    Some(part) => self.reply_signed(&chosen, addresses, part),
+                }
             }
             _ => self.reply(Some(&chosen)),
         }
@@ -205,7 +210,7 @@ impl Turn<'_> {
         }
         self.write(Rcode::NoError, 0, None, |message, _| {
             let written = put_chaos_text(message, text);
-            Outcome { is_truncated: written.is_err(), ..header(Rcode::NoError, true) }
+            whole_or_truncated(message, written)
         })
     }
 
@@ -221,16 +226,33 @@ impl Turn<'_> {
     /// The reply to most questions of all: addresses under the question's name, and nothing else.
     fn reply_addresses(&mut self, chosen: &Chosen<'_>, addresses: &[u8]) -> usize {
         let kind = self.slot.asked.kind;
-        let is_stale = self.context.view.choices.is_stale();
-        let error = if is_stale { Some(ExtendedError::Stale) } else { self.slot.resolved.error };
-        self.write(Rcode::NoError, chosen.scope_bits, error, |message, _| {
-            let size = if kind == kinds::AAAA { IPV6_BYTES } else { IPV4_BYTES };
-            let is_truncated = message.put_addresses(kind, chosen.ttl_s, addresses, size).is_err();
-            if is_truncated {
-                message.empty();
-            }
-            Outcome { is_truncated, ..header(Rcode::NoError, true) }
+        self.write(Rcode::NoError, chosen.scope_bits, self.error_of_choice(), |message, _| {
+            let written = message.put_addresses(kind, chosen.ttl_s, addresses, address_bytes(kind));
+            whole_or_truncated(message, written)
         })
+    }
+
+    /// The same, with the signatures.
+    fn reply_signed(&mut self, chosen: &Chosen<'_>, addresses: &[u8], part: &Signatures) -> usize {
+        let (kind, context) = (self.slot.asked.kind, self.context);
+        let signatures = part.of_set(&addresses_key(self.slot.steered, kind, addresses));
+        let ttl_s = capped(chosen.ttl_s, signatures, context.now.unix_s);
+        self.write(Rcode::NoError, chosen.scope_bits, self.error_of_choice(), |message, _| {
+            let written = message.put_addresses(kind, ttl_s, addresses, address_bytes(kind)).and_then(|()| {
+                let mut rdata = signatures.iter().map(|signature| part.rdata(signature));
+                rdata.try_for_each(|rdata| message.put_answer(kinds::RRSIG, ttl_s, rdata))
+            });
+            if written.is_ok() && !signatures.is_empty() {
+                context.counters.count(Counter::AnswersSigned);
+            }
+            whole_or_truncated(message, written)
+        })
+    }
+
+    /// The extended error of an answer that was chosen.
+    fn error_of_choice(&self) -> Option<ExtendedError> {
+        let is_stale = self.context.view.choices.is_stale();
+        if is_stale { Some(ExtendedError::Stale) } else { self.slot.resolved.error }
     }
 
     /// The reply to a question in the zones.
@@ -240,9 +262,7 @@ impl Turn<'_> {
         let (expected, error) = match self.slot.resolved.end {
             End::Refused => (Rcode::Refused, Some(ExtendedError::NotAuthoritative)),
             End::NotReady => (Rcode::ServFail, Some(ExtendedError::NotReady)),
-            _ if is_given && self.context.view.choices.is_stale() => {
-                (Rcode::NoError, Some(ExtendedError::Stale))
-            }
+            _ if is_given => (Rcode::NoError, self.error_of_choice()),
             _ => (Rcode::NoError, self.slot.resolved.error),
         };
         let scope_bits = chosen.map_or(0, |chosen| chosen.scope_bits);
@@ -302,6 +322,14 @@ impl Turn<'_> {
 /// What the header of a whole reply says.
 fn header(rcode: Rcode, is_authoritative: bool) -> Outcome {
     Outcome { rcode, is_authoritative, is_truncated: false }
+}
+
+/// What the header of an answer says of which all has been written, or not.
+fn whole_or_truncated(message: &mut Message<'_>, written: Result<(), Full>) -> Outcome {
+    if written.is_err() {
+        message.empty();
+    }
+    Outcome { is_truncated: written.is_err(), ..header(Rcode::NoError, true) }
 }
 
 /// Writes the TXT record of class CH; there is always room for it.

@@ -105,7 +105,8 @@ impl<'b> Message<'b> {
         Ok(())
     }
 
-    /// Writes address records whose owner stands for the question; `addresses`: `size` octets each.
+    /// Writes address records of the answer, whose owner stands for the question; `addresses`: `size` octets
+    /// each.
     pub fn put_addresses(
         &mut self,
         kind: u16,
@@ -113,14 +114,17 @@ impl<'b> Message<'b> {
         addresses: &[u8],
         size: usize,
     ) -> Result<(), Full> {
+        addresses.chunks_exact(size).try_for_each(|address| self.put_answer(kind, ttl_s, address))
+    }
+
+    /// Writes a record of the answer whose owner stands for the question.
+    #[inline(always)]
+    pub fn put_answer(&mut self, kind: u16, ttl_s: u32, rdata: &[u8]) -> Result<(), Full> {
         let ([a, b], [c, d, e, f]) = (kind.to_be_bytes(), ttl_s.to_be_bytes());
-        let head =
-            [QUESTION_POINTER[0], QUESTION_POINTER[1], a, b, 0, kinds::IN as u8, c, d, e, f, 0, size as u8];
-        for address in addresses.chunks_exact(size) {
-            self.put(&head)?;
-            self.put(address)?;
-            self.count(Section::Answer, 1);
-        }
+        let ([g, h], [i, j]) = (QUESTION_POINTER, (rdata.len() as u16).to_be_bytes());
+        self.put(&[g, h, a, b, 0, kinds::IN as u8, c, d, e, f, i, j])?;
+        self.put(rdata)?;
+        self.count(Section::Answer, 1);
         Ok(())
     }
 

@@ -95,9 +95,7 @@ impl<'a> Composer<'a> {
     /// A TTL that ends before the signatures do (RFC 4035 section 5.3.3), where they are wanted.
     #[inline(always)]
     pub(super) fn capped(&self, ttl_s: u32, signatures: &[Signature]) -> u32 {
-        let Some(signing) = self.signing else { return ttl_s };
-        let left_s = |signature: &Signature| signature.expires_s.saturating_sub(signing.now_s);
-        signatures.iter().map(left_s).fold(ttl_s, u32::min)
+        self.signing.map_or(ttl_s, |signing| capped(ttl_s, signatures, signing.now_s))
     }
 
     /// Writes a name, or the pointer that stands for the question's.
@@ -156,4 +154,9 @@ impl<'a> Composer<'a> {
         }
         Ok(())
     }
+}
+
+/// A TTL that ends before the signatures do.
+pub(in super::super) fn capped(ttl_s: u32, signatures: &[Signature], now_s: u32) -> u32 {
+    signatures.iter().map(|signature| signature.expires_s.saturating_sub(now_s)).fold(ttl_s, u32::min)
 }

@@ -1,8 +1,9 @@
 //! Writes what was chosen for a steered name: addresses, a CNAME, SVCB and HTTPS with hints, an explanation.
 use super::super::choose::{Chosen, Given};
 use super::super::resolve::Owner;
-use super::super::{IPV4_BYTES, IPV6_BYTES};
+use super::super::{address_bytes, addresses_key};
 use super::Composer;
+use crate::snapshot::SetKey;
 use crate::snapshot::format::{Signature, SteeredRrset, TEMPLATE_HINTS};
 use crate::wire::{Full, Message, Section, kinds};
 
@@ -17,14 +18,20 @@ impl<'a> Composer<'a> {
         match chosen.given {
             Given::Nothing => Ok(()),
             Given::Addresses(addresses) => {
-                let signatures = self.signatures_of_set(id, kind, [&[], addresses, &[]]);
+                let signatures = self.signatures_of_set(&addresses_key(id, kind, addresses));
                 let ttl_s = self.capped(chosen.ttl_s, signatures);
                 self.addresses(message, owner, kind, ttl_s, addresses)?;
                 self.signatures(message, Section::Answer, owner, signatures, ttl_s)
             }
             Given::Host(index) => {
                 let key = index.to_le_bytes();
-                let signatures = self.signatures_of_set(id, kinds::CNAME, [&key, &[], &[]]);
+                let signatures = self.signatures_of_set(&SetKey {
+                    steered: id,
+                    kind: kinds::CNAME,
+                    count: &[],
+                    first: &key,
+                    second: &[],
+                });
                 let ttl_s = self.capped(chosen.ttl_s, signatures);
                 self.owner(message, owner)?;
                 message.put_type_and_ttl(kinds::CNAME, ttl_s)?;
@@ -34,8 +41,9 @@ impl<'a> Composer<'a> {
                 self.signatures(message, Section::Answer, owner, signatures, ttl_s)
             }
             Given::Hints(rrset, hints) => {
-                let count = [(hints[0].len() / IPV4_BYTES) as u8];
-                let signatures = self.signatures_of_set(id, kind, [&count, hints[0], hints[1]]);
+                let count = &[(hints[0].len() / address_bytes(kinds::A)) as u8];
+                let [first, second] = hints;
+                let signatures = self.signatures_of_set(&SetKey { steered: id, kind, count, first, second });
                 let ttl_s = self.capped(chosen.ttl_s, signatures);
                 self.services(message, owner, rrset, ttl_s, hints)?;
                 self.signatures(message, Section::Answer, owner, signatures, ttl_s)
@@ -52,7 +60,7 @@ impl<'a> Composer<'a> {
         ttl_s: u32,
         addresses: &[u8],
     ) -> Result<(), Full> {
-        let size = if kind == kinds::AAAA { IPV6_BYTES } else { IPV4_BYTES };
+        let size = address_bytes(kind);
         if owner == Owner::Question {
             return message.put_addresses(kind, ttl_s, addresses, size);
         }
@@ -103,8 +111,8 @@ impl<'a> Composer<'a> {
         Ok(())
     }
 
-    fn signatures_of_set(&self, id: u32, kind: u16, key: [&[u8]; 3]) -> &'a [Signature] {
-        self.signing.map_or(&[], |signing| signing.signatures.of_set(id, kind, key))
+    fn signatures_of_set(&self, key: &SetKey<'_>) -> &'a [Signature] {
+        self.signing.map_or(&[], |signing| signing.signatures.of_set(key))
     }
 }
 
