@@ -322,8 +322,10 @@ mod _native {
     }
 
     /// Seconds that `threads` threads take to answer all packets `rounds` times each, from memory, over UDP
-    /// as it were. `sources`: 4 or 16 octets each, as many as there are packets.
+    /// as it were. `sources`: 4 or 16 octets each, as many as there are packets. `limiter`: is asked about
+    /// each, and better lets them pass.
     #[pyfunction]
+    #[pyo3(signature = (snapshot, packets, sources, threads, rounds, limiter = None))]
     fn measure_answers(
         py: Python<'_>,
         snapshot: &Snapshot,
@@ -331,6 +333,7 @@ mod _native {
         sources: Vec<Vec<u8>>,
         threads: usize,
         rounds: usize,
+        limiter: Option<&Limiter>,
     ) -> PyResult<f64> {
         if packets.len() != sources.len() {
             return Err(PyValueError::new_err("as many sources as packets are due"));
@@ -341,7 +344,8 @@ mod _native {
             .zip(&sources)
             .map(|(packet, &source)| Request { packet, source, is_tcp: false })
             .collect();
-        let elapsed = py.detach(|| measure(&snapshot.0, &requests, threads, rounds));
+        let limiter = limiter.map(|limiter| &*limiter.0);
+        let elapsed = py.detach(|| measure(&snapshot.0, limiter, &requests, threads, rounds));
         Ok(elapsed.as_secs_f64())
     }
 

@@ -141,9 +141,16 @@ class Engine:
         """Labelled counters, summed over threads."""
 
 def measure_answers(
-    snapshot: Snapshot, packets: Sequence[bytes], sources: Sequence[bytes], threads: int, rounds: int
+    snapshot: Snapshot,
+    packets: Sequence[bytes],
+    sources: Sequence[bytes],
+    threads: int,
+    rounds: int,
+    limiter: Limiter | None = None,
 ) -> float:
-    """Seconds that `threads` threads take to answer all packets `rounds` times each, from memory."""
+    """Seconds that `threads` threads take to answer all packets `rounds` times each, from memory.
+
+    `limiter`: is asked about each, and better lets them pass."""
 
 def counter_names() -> list[str]:
     """Names of the counters, in the order of `Engine.counters`."""

@@ -3,11 +3,18 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{Answerer, BATCH, Context, Counters, Notified, Now, Request, UDP_REPLY_BYTES};
+use super::{Answerer, BATCH, Context, Counters, Limiter, Notified, Now, Request, UDP_REPLY_BYTES};
 use crate::snapshot::Snapshot;
 
-/// How long `threads` threads take to answer all requests `rounds` times each.
-pub fn measure(snapshot: &Snapshot, requests: &[Request<'_>], threads: usize, rounds: usize) -> Duration {
+/// How long `threads` threads take to answer all requests `rounds` times each. `limiter`: is asked about each,
+/// and better lets them pass.
+pub fn measure(
+    snapshot: &Snapshot,
+    limiter: Option<&Limiter>,
+    requests: &[Request<'_>],
+    threads: usize,
+    rounds: usize,
+) -> Duration {
     const STRIDE: usize = UDP_REPLY_BYTES + 64;
     let barrier = Barrier::new(threads + 1);
     thread::scope(|scope| {
@@ -22,7 +29,7 @@ pub fn measure(snapshot: &Snapshot, requests: &[Request<'_>], threads: usize, ro
                         let context = Context {
                             view: snapshot.view(),
                             counters: &counters,
-                            limiter: None,
+                            limiter,
                             notified: &notified,
                             now: Now::default(),
                         };
