@@ -6,6 +6,8 @@
 mod choose;
 mod compose;
 mod counters;
+#[cfg(test)]
+mod full_tests;
 mod limit;
 mod measure;
 mod notified;

@@ -1,10 +1,12 @@
-//! Snapshots: three or four parts, each proved when it is loaded, then walked without fear. Knows tables, not RFCs:
-//! no octet of a message is read or written here.
+//! Snapshots: three or four parts, each proved when it is loaded, then walked without fear. Knows tables, not
+//! RFCs: no octet of a message is read or written here.
 #[cfg(any(test, feature = "builder"))]
 pub mod builder;
 mod choices;
 mod denial;
 pub mod format;
+#[cfg(test)]
+mod full_tests;
 mod keys;
 mod map;
 mod map_proof;

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use super::*;
+use crate::snapshot::Snapshot;
 use crate::snapshot::builder::small_world;
 use crate::snapshot::format::NONE;
 use crate::wire::{Labels, MAX_MESSAGE_BYTES, Parsed, Reads, kinds, parse};
 
-const RESOLVER: u128 = 0xffff_c000_0207; // ::ffff:192.0.2.7
+pub(super) const RESOLVER: u128 = 0xffff_c000_0207; // ::ffff:192.0.2.7
 
-fn query(name: &str, kind: u16, options: Option<&[u8]>) -> Vec<u8> {
+pub(super) fn query(name: &str, kind: u16, options: Option<&[u8]>) -> Vec<u8> {
     let mut packet = vec![0xab, 0xcd, 0x01, 0, 0, 1, 0, 0, 0, 0, 0, u8::from(options.is_some())];
     for label in name.split('.').filter(|label| !label.is_empty()) {
         packet.push(label.len() as u8);
@@ -25,7 +26,7 @@ fn query(name: &str, kind: u16, options: Option<&[u8]>) -> Vec<u8> {
     packet
 }
 
-fn ecs4(octets: [u8; 3]) -> Vec<u8> {
+pub(super) fn ecs4(octets: [u8; 3]) -> Vec<u8> {
     [&[0, 8, 0, 7, 0, 1, 24, 0][..], &octets].concat()
 }
 
@@ -36,22 +37,25 @@ fn ecs6(octets: [u8; 8], bits: u8) -> Vec<u8> {
 
 /// Replies to one batch, and the counters that moved.
 fn ask(requests: &[Request<'_>]) -> (Vec<Vec<u8>>, Counters) {
-    let snapshot = small_world().load().unwrap();
-    let counters = Counters::default();
+    let (replies, counters, _) = ask_of(&small_world().load().unwrap(), None, Now::default(), requests);
+    (replies, counters)
+}
+
+/// Replies to one batch, the counters that moved, and the zones that were notified.
+pub(super) fn ask_of(
+    snapshot: &Snapshot,
+    limiter: Option<&Limiter>,
+    now: Now,
+    requests: &[Request<'_>],
+) -> (Vec<Vec<u8>>, Counters, Notified) {
+    let (counters, notified) = (Counters::default(), Notified::default());
     let mut buffers = vec![0xaa; requests.len() * MAX_MESSAGE_BYTES];
     let mut lengths = vec![0; requests.len()];
-    let notified = Notified::default();
-    let context = Context {
-        view: snapshot.view(),
-        counters: &counters,
-        limiter: None,
-        notified: &notified,
-        now: Now::default(),
-    };
+    let context = Context { view: snapshot.view(), counters: &counters, limiter, notified: &notified, now };
     Answerer::default().answer(&context, requests, &mut buffers, MAX_MESSAGE_BYTES, &mut lengths);
     let replies =
         buffers.chunks(MAX_MESSAGE_BYTES).zip(lengths).map(|(buffer, length)| buffer[..length].to_vec());
-    (replies.collect(), counters)
+    (replies.collect(), counters, notified)
 }
 
 fn udp(packet: &[u8]) -> Request<'_> {

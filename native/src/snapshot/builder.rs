@@ -1,6 +1,8 @@
 //! Builds parts for tests and the fuzz target, the plain way: tables as vectors, which a test can spoil at
 //! will.
+mod full_world;
 mod map_tables;
+mod signing;
 mod world;
 mod zones;
 
@@ -14,9 +16,10 @@ use super::format::{
 
 use super::part::VERSION;
 
+pub use full_world::{FULL_NAMES, full_world};
 pub use map_tables::{Leaf, MapTables, whole_space};
 pub use world::{World, small_world};
-pub use zones::{Data, ZoneBuilder};
+pub use zones::{Data, Steering, ZoneBuilder};
 
 const ALIGNMENT: usize = 64;
 

@@ -78,8 +78,8 @@ macro_rules! sections {
 }
 sections! {
     Settings = 1, Names = 2, NameHash = 3, Nodes = 4, NodeRrsets = 5, Rrsets = 6, Records = 7, Additional = 8,
-    Zones = 9, Steered = 10, Selectors = 11, Arms = 12, Bytes = 13, NsecChain = 14, SteeredRrsets = 15, Templates = 16,
-    CnameHosts = 17, CookieSecrets = 18, NotifySources = 19, Labels = 20,
+    Zones = 9, Steered = 10, Selectors = 11, Arms = 12, Bytes = 13, NsecChain = 14, SteeredRrsets = 15,
+    Templates = 16, CnameHosts = 17, CookieSecrets = 18, NotifySources = 19, Labels = 20,
     V4Direct = 32, V6Direct = 33, TrieNodes = 34, LeafRows = 35, PlanOfClass = 36, FallbackPlan = 37,
     SourceStarts = 38, SourceClasses = 39, Views = 40, MapShape = 41,
     Choices = 64, Alternatives = 65, Sets = 66, Addresses = 67, Forced = 68, ChoiceBytes = 69,
@@ -135,7 +135,9 @@ item! { /** RDATA with places for addresses. */ Template: 32 {
     flags: u32, before_offset: u32, before_bytes: u32, between_offset: u32, between_bytes: u32,
     after_offset: u32, after_bytes: u32, reserved: u32,
 } }
-item! { /** Who may send NOTIFY for a zone. */ NotifySource: 24 { high: u64, low: u64, zone: u32, reserved: u32 } }
+item! { /** Who may send NOTIFY for a zone. */ NotifySource: 24 {
+    high: u64, low: u64, zone: u32, reserved: u32,
+} }
 item! { /** The text of a labelled counter. */ Label: 12 { counter: u32, offset: u32, bytes: u32 } }
 item! { /** A policy, or an experiment over several. */ Selector: 24 {
     slot: u32, arm_offset: u32, arm_count: u32, hash_offset: u32, hash_bytes: u32,

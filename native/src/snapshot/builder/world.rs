@@ -1,11 +1,11 @@
 //! A small world with one of everything: what the tests and the fuzz target ask.
 use std::sync::Arc;
 
-use super::{ChoiceTables, Data, Leaf, MapTables, RecordTables, ZoneBuilder};
+use super::{ChoiceTables, Data, Leaf, MapTables, RecordTables, SignatureTables, ZoneBuilder};
 use crate::snapshot::format::{
     AddressSet, Alternative, Arm, Choice, NONE, Selector, SourceStart, ZONE_SERVING,
 };
-use crate::snapshot::{AlignedBytes, BadPart, Choices, Map, Records, Snapshot};
+use crate::snapshot::{AlignedBytes, BadPart, Choices, Map, Records, Signatures, Snapshot};
 
 /// Tables of all three parts.
 #[derive(Clone, Debug)]
@@ -18,11 +18,13 @@ pub struct World {
     pub map: MapTables,
     /// Choice c answers with 198.51.100.c and 2001:db8::c; 4 is weighted between 5 and 6; 7 is forced.
     pub choices: ChoiceTables,
+    /// Where a zone is signed.
+    pub signatures: Option<SignatureTables>,
 }
 
 /// The world.
 pub fn small_world() -> World {
-    World { records: zones(), map: map(), choices: choices() }
+    World { records: finished(zones()), map: map(), choices: choices(), signatures: None }
 }
 
 impl World {
@@ -33,11 +35,14 @@ impl World {
         let map = Map::load(Box::new(AlignedBytes::new(&self.map.build())), true)?;
         let records = Records::load(&self.records.build())?;
         let choices = Choices::load(&self.choices.build())?;
-        Snapshot::new(Arc::new(records), Arc::new(map), Arc::new(choices), None)
+        let signatures = self.signatures.as_ref().map(|tables| Signatures::load(&tables.build()));
+        let signatures = signatures.transpose()?.map(Arc::new);
+        Snapshot::new(Arc::new(records), Arc::new(map), Arc::new(choices), signatures)
     }
 }
 
-fn zones() -> RecordTables {
+/// Zones cdn.example and sub.cdn.example. Selector 0 is a policy, 1 an experiment.
+pub(super) fn zones() -> ZoneBuilder {
     let mut zones = ZoneBuilder::new();
     let policy = zones.selector(Selector::default(), b"");
     let experiment =
@@ -78,6 +83,11 @@ fn zones() -> RecordTables {
     zones.zone("sub.cdn.example");
     zones.add("sub.cdn.example", 2, &[Data(&[], &["ns1.cdn.example"], &[])]);
     zones.steer("www.sub.cdn.example", policy);
+    zones
+}
+
+/// The tables of zones, with what both selectors need.
+pub(super) fn finished(zones: ZoneBuilder) -> RecordTables {
     let mut tables = zones.tables();
     tables.settings.deployment_key = *b"sixteen byte key";
     tables.settings.slot_count = 2;

@@ -1,8 +1,8 @@
 //! Tables of records, from names and RDATA.
 use super::RecordTables;
 use crate::snapshot::format::{
-    NODE_APEX, NODE_CNAME, NODE_CUT, NONE, Name, Node, RRSET_STEERED_TARGET, Record, Rrset, STEERED_A,
-    STEERED_AAAA, Selector, Steered, Zone,
+    NODE_APEX, NODE_CNAME, NODE_CUT, NONE, Name, Node, RRSET_STEERED_TARGET, Record, Rrset, SETTINGS_STEERS,
+    STEERED_A, STEERED_AAAA, Selector, Steered, SteeredRrset, Template, Zone,
 };
 use crate::snapshot::records::home_slot;
 
@@ -16,20 +16,31 @@ const TYPE_SOA: u16 = 6;
 pub struct Data<'d>(pub &'d [u8], pub &'d [&'d str], pub &'d [u8]);
 
 /// One rrset on its way.
-struct Pending {
-    owner: u32,
+pub(super) struct Pending {
+    pub(super) owner: u32,
     kind: u16,
-    zone: u32,
-    rrset: u32,
+    pub(super) zone: u32,
+    pub(super) rrset: u32,
 }
 
 /// Collects zones; names are in lower case, without the final dot.
 #[derive(Default)]
 pub struct ZoneBuilder {
-    tables: RecordTables,
-    names: Vec<String>,
-    pending: Vec<Pending>,
-    steered: Vec<(u32, u32, u32)>, // name, zone, index
+    pub(super) tables: RecordTables,
+    pub(super) names: Vec<String>,
+    pub(super) pending: Vec<Pending>,
+    pub(super) steered: Vec<(u32, u32, u32)>, // name, zone, index
+}
+
+/// What a steered name is to have.
+#[derive(Clone, Copy, Debug)]
+pub struct Steering<'d> {
+    /// Its selector.
+    pub selector: u32,
+    /// `STEERED_A` and its like.
+    pub flags: u32,
+    /// Further types, by rising type: octets before, between and after the hints of one record, with flags.
+    pub services: &'d [(u16, u32, [&'d [u8]; 3])],
 }
 
 impl ZoneBuilder {
@@ -57,7 +68,13 @@ impl ZoneBuilder {
 
     /// Adds an rrset to the zone started last.
     pub fn add(&mut self, owner: &str, kind: u16, records: &[Data<'_>]) -> &mut Self {
-        let owner = self.name(owner);
+        let (owner, zone) = (self.name(owner), self.tables.zones.len() as u32 - 1);
+        self.add_to(zone, owner, kind, records);
+        self
+    }
+
+    /// Adds an rrset to a zone.
+    pub(super) fn add_to(&mut self, zone: u32, owner: u32, kind: u16, records: &[Data<'_>]) {
         let record_offset = self.tables.records.len() as u32;
         for &Data(prefix, names, suffix) in records {
             let mut names = names.iter().map(|name| self.name(name)).collect::<Vec<_>>().into_iter();
@@ -71,7 +88,7 @@ impl ZoneBuilder {
                 suffix_bytes: suffix.len() as u32,
             });
         }
-        let (rrset, zone) = (self.tables.rrsets.len() as u32, self.tables.zones.len() as u32 - 1);
+        let rrset = self.tables.rrsets.len() as u32;
         self.tables.rrsets.push(Rrset {
             name: owner,
             kind,
@@ -81,7 +98,12 @@ impl ZoneBuilder {
             ..Rrset::default()
         });
         self.pending.push(Pending { owner, kind, zone, rrset });
-        self
+    }
+
+    /// Whether an owner in a zone has NS.
+    pub(super) fn has_ns(&self, owner: u32, zone: u32) -> bool {
+        let here = |pending: &&Pending| pending.owner == owner && pending.zone == zone;
+        self.pending.iter().filter(here).any(|pending| pending.kind == TYPE_NS)
     }
 
     /// Adds a selector; returns its index. `hash`: what an experiment hashes before the unit.
@@ -94,23 +116,61 @@ impl ZoneBuilder {
 
     /// Steers a name of the zone started last, both types.
     pub fn steer(&mut self, owner: &str, selector: u32) -> &mut Self {
+        self.steer_as(owner, Steering { selector, flags: STEERED_A | STEERED_AAAA, services: &[] })
+    }
+
+    /// Steers a name of the zone started last.
+    pub fn steer_as(&mut self, owner: &str, steering: Steering<'_>) -> &mut Self {
         let index = self.tables.steered.len() as u32;
         let (owner, zone) = (self.name(owner), self.tables.zones.len() as u32 - 1);
+        let rrset_offset = self.tables.steered_rrsets.len() as u32;
+        for &(kind, flags, parts) in steering.services {
+            let [before, between, after] = parts.map(|part| (self.bytes(part), part.len() as u32));
+            let template_offset = self.tables.templates.len() as u32;
+            let rrset = SteeredRrset { kind, ttl_s: 300, template_offset, template_count: 1, reserved: 0 };
+            self.tables.steered_rrsets.push(rrset);
+            self.tables.templates.push(Template {
+                flags,
+                before_offset: before.0,
+                before_bytes: before.1,
+                between_offset: between.0,
+                between_bytes: between.1,
+                after_offset: after.0,
+                after_bytes: after.1,
+                reserved: 0,
+            });
+        }
         self.tables.steered.push(Steered {
             ttl_s: 60,
-            flags: STEERED_A | STEERED_AAAA,
-            selector,
+            flags: steering.flags,
+            selector: steering.selector,
             counter: 100 + index,
-            ..Steered::default()
+            rrset_offset,
+            rrset_count: steering.services.len() as u32,
         });
         self.steered.push((owner, zone, index));
-        self.tables.settings.flags = 1;
+        self.tables.settings.flags |= SETTINGS_STEERS;
         self
+    }
+
+    /// Adds a name that choices may lead to.
+    pub fn cname_host(&mut self, name: &str) -> &mut Self {
+        let name = self.name(name);
+        self.tables.cname_hosts.push(name);
+        self
+    }
+
+    /// Adds octets to `BYTES`; returns where they stand, and how many.
+    pub fn text(&mut self, text: &[u8]) -> (u32, u32) {
+        (self.bytes(text), text.len() as u32)
     }
 
     /// The tables, to be completed or spoilt.
     pub fn tables(mut self) -> RecordTables {
         self.add_nodes();
+        self.add_denials();
+        self.fill_nodes();
+        self.link_denials();
         self.link_targets();
         let slots = (self.tables.names.len() * 2).next_power_of_two();
         self.tables.name_hash = vec![NONE; slots];
@@ -142,6 +202,10 @@ impl ZoneBuilder {
                 name = self.tables.names[name as usize].parent;
             }
         }
+    }
+
+    /// Gives every node its rrsets, wildcard and steered name.
+    fn fill_nodes(&mut self) {
         for index in 0..self.tables.nodes.len() {
             let name = (0..self.names.len()).find(|&name| self.tables.names[name].node == index as u32);
             let Some(name) = name else { continue };
