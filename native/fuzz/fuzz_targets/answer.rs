@@ -1,7 +1,8 @@
 //! Claims: whatever comes, the reply is nothing or one whole DNS message to it, within its limit, and the same
-//! when it is asked again and among others.
+//! when it is asked again and among others; and answering allocates nothing.
 #![no_main]
-use std::cell::RefCell;
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::{Cell, RefCell};
 use std::path::Path;
 
 use _native::answer::Request;
@@ -12,14 +13,42 @@ const HEADER_BYTES: usize = 12;
 const UDP_BYTES: [usize; 4] = [1232, 1232, 1232, 4096]; // by world
 const OTHER: &[u8] = b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0\x03www\x03cdn\x07example\0\0\x1c\0\x01"; // steered
 
+const OPT: u16 = 41;
+const RRSIG: u16 = 46;
+const OPTIONS: [u16; 4] = [8, 10, 3, 15]; // ECS, COOKIE, NSID, EDE: in this order
+
 thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
     static FUZZED: RefCell<Fuzzed> = RefCell::new(Fuzzed::load(Path::new(WORLDS)));
 }
+
+/// Counts what is allocated.
+struct Counting;
+
+// SAFETY: both functions only pass on what they are given.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.with(|count| count.set(count.get() + 1));
+        // SAFETY: as the caller promises.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: as the caller promises.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
 
 fuzz_target!(|octets: &[u8]| {
     let Some(input) = Input::read(octets) else { return };
     FUZZED.with_borrow_mut(|fuzzed| {
-        let reply = fuzzed.answer(&input).to_vec();
+        let allocated = ALLOCATIONS.with(Cell::get);
+        let reply = fuzzed.answer(&input);
+        assert_eq!(ALLOCATIONS.with(Cell::get), allocated, "answering allocates nothing");
+        let reply = reply.to_vec();
         check(&input, &reply);
         assert_eq!(fuzzed.answer(&input), reply, "the same again");
         if input.limit == Limit::None {
@@ -53,17 +82,38 @@ fn check(input: &Input<'_>, reply: &[u8]) {
         at = name_end(reply, at) + 4;
         assert_eq!(reply[HEADER_BYTES..at], query[HEADER_BYTES..at], "the question as it was asked");
     }
-    let (mut opts, records) = (0, answers + authorities + additionals);
+    let (mut opts, records, mut before) = (0, answers + authorities + additionals, 0);
     for number in 0..records {
         at = name_end(reply, at);
-        if u16_at(reply, at) == 41 {
-            opts += 1;
-            assert_eq!(number, records - 1, "OPT comes last");
+        let kind = u16_at(reply, at);
+        let rdata = &reply[at + 10..][..usize::from(u16_at(reply, at + 8))];
+        match kind {
+            OPT => {
+                opts += 1;
+                assert_eq!(number, records - 1, "OPT comes last");
+                check_options(rdata);
+            }
+            RRSIG if before != 0 && before != RRSIG => assert_eq!(u16_at(rdata, 0), before, "what it signs"),
+            _ => {}
         }
-        at += 10 + usize::from(u16_at(reply, at + 8));
+        before = kind;
+        at += 10 + rdata.len();
     }
     assert_eq!(at, reply.len(), "all sections and nothing else");
     assert!(opts <= 1);
+    assert!(reply[2] & 2 == 0 || records == opts, "what is truncated is empty");
+}
+
+/// The options stand in their order, none twice.
+fn check_options(mut rest: &[u8]) {
+    let mut next = 0;
+    while !rest.is_empty() {
+        let code = u16_at(rest, 0);
+        let place = OPTIONS.iter().position(|&known| known == code).expect("an option that is known");
+        assert!(place >= next, "option {code} stands too late");
+        next = place + 1;
+        rest = &rest[4 + usize::from(u16_at(rest, 2))..];
+    }
 }
 
 /// Where a name ends; it may point back, to where a name stands, and has at most 255 octets.

@@ -128,7 +128,7 @@ fn what_is_limited_slips_or_is_dropped() {
         LimitSettings { per_second: 1, burst: 0, slip: 2, ipv4_bits: 24, ipv6_bits: 56, exempt: vec![] };
     let limiter = Limiter::new(&[0; 16], &settings).unwrap();
     let asked = with_options("www.cdn.example", 1, &cookie(b"01234567"), false);
-    let known = read(&ask(None, false, &[asked.clone()]).0[0]).option(10).unwrap().to_vec();
+    let known = read(&ask(None, false, std::slice::from_ref(&asked)).0[0]).option(10).unwrap().to_vec();
     let known = with_options("www.cdn.example", 1, &cookie(&known), false);
     let bare = vec![0, 1, 0x28, 0, 0, 1, 0, 0, 0, 0, 0, 0];
     let formerr = with_options("www.cdn.example", 1, &[1], false);
