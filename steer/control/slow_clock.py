@@ -167,6 +167,8 @@ class SlowClock:
         pending.pop("map", None)
         serving = self.runtime.serving
         if serving is not None and is_same(serving, inputs, map_file):
+            for warning in sorted({*inputs.warnings} - {*serving.inputs.warnings}):
+                log.warning("%s", warning)
             self.runtime.serving = replace(serving, inputs=inputs, databases=databases)
             await self.take_up_overrides()
             log.info("looked at the files again: nothing that serves has changed")

@@ -17,6 +17,7 @@ from steer.model.records import (
     Labels,
     Rdata,
     RRset,
+    SteeredRecord,
 )
 from steer.publish import format as fmt
 from steer.publish.names import ancestors, canonical, name_at
@@ -110,7 +111,7 @@ class Compiler:
             flags = sum(flag for flag, is_set in exists if is_set)
             selector = self._tables.selector(record.selector)
             further = {
-                rtype: (zone.rrsets[owner][rtype].ttl_s, zone.templates[owner, rtype])
+                rtype: (_further_ttl_s(zone, record, rtype), zone.templates[owner, rtype])
                 for rtype in (TYPE_SVCB, TYPE_HTTPS)
                 if (owner, rtype) in zone.templates
             }
@@ -152,15 +153,17 @@ class Compiler:
         return self._tables.rrset(rrset, flags)
 
     def _add_additional(self) -> None:
-        """Give every NS, MX and SRV rrset the addresses of the names in it, in order, none twice."""
+        """Give every rrset that leads to names the addresses of these, in order, none twice. HTTPS and SVCB
+        leave those of a steered name to a query of their own (ECS-14)."""
         for (zone_index, owner, rtype, _), rrset in list(self._rrset_of.items()):
-            if rtype not in (TYPE_NS, TYPE_MX, TYPE_SRV):
+            if rtype not in (TYPE_NS, TYPE_MX, TYPE_SRV, TYPE_SVCB, TYPE_HTTPS):
                 continue
             ids: dict[int, None] = {}
             for record in self._zones[zone_index].rrsets[owner][rtype].records:
-                target = _srv_target(record.prefix) if rtype == TYPE_SRV else record.names[0]
-                if target is not None:
-                    ids |= dict.fromkeys(self._addresses_of(target))
+                target = _target(record, rtype, owner)
+                if target is None or (rtype in (TYPE_SVCB, TYPE_HTTPS) and self._is_steered(target)):
+                    continue
+                ids |= dict.fromkeys(self._addresses_of(target))
             self._tables.set_additional(rrset, list(ids))
 
     def _addresses_of(self, target: Labels) -> Iterator[int]:
@@ -198,10 +201,23 @@ class Compiler:
         return None
 
 
-def _srv_target(rdata: bytes) -> Labels | None:
-    """The target in SRV RDATA (RFC 2782); None for bytes that are no SRV RDATA."""
+def _further_ttl_s(zone: ZoneView, record: SteeredRecord, rtype: int) -> int:
+    """Hints hold no longer than the addresses that they repeat (DNS-12)."""
+    ttl_s = zone.rrsets[record.owner][rtype].ttl_s
+    has_hints = any(template.hints for template in zone.templates[record.owner, rtype])
+    return min(ttl_s, record.ttl_s) if has_hints else ttl_s
+
+
+def _target(record: Rdata, rtype: int, owner: Labels) -> Labels | None:
+    """The name that a record leads to; None where there is none, or the octets are no such RDATA (RFC 2782,
+    RFC 9460 section 2.5)."""
+    if rtype not in (TYPE_SRV, TYPE_SVCB, TYPE_HTTPS):
+        return record.names[0]
     try:
-        target, end = name_at(rdata, 6)
+        target, end = name_at(record.prefix, 6 if rtype == TYPE_SRV else 2)
     except ValueError:
         return None
-    return target if end == len(rdata) else None
+    if rtype == TYPE_SRV:
+        return target if end == len(record.prefix) else None
+    is_owner = not target and record.prefix[:2] != b"\0\0" and owner[0] != b"*"
+    return owner if is_owner else target or None

@@ -289,6 +289,9 @@ def _explained(error: Exception, entry: str) -> tuple[str, str]:
         if match:
             return wrong.format(*(quoted(group) for group in match.groups())), fix
     words = [word.upper() for word in entry.split()[0 if entry[0].isspace() else 1 :][:4]]  # not the owner
+    if "generic rdata" in said:
+        wrong = "a type whose fields are not known here"
+        return wrong, "write its RDATA as RFC 3597 does: `www 60 TYPE14 \\# <octets> <hexadecimal>`"
     known = next((word for word in words if word in _EXAMPLES), "")
     wrong = (
         f"unreadable {known} record: {said[:120].rstrip('.')}"

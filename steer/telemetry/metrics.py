@@ -31,6 +31,7 @@ KINDS = (
     "nodata",
     "referral",
     "truncated",
+    "signed",
 )  # of answers: beside the rcode, not one of it
 GROUP_TEXTS = {
     "steer_queries": "Queries read, by transport",

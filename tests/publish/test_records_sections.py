@@ -89,7 +89,7 @@ def test_https_with_hints_becomes_templates_and_leaves_the_node() -> None:
     (node,) = (row for row in map(records.node, range(len(records.nodes))) if row and row.steered != fmt.NONE)
     assert records.rrset_at(node, TYPE_HTTPS) is None
     assert records.rrset_at(node, TYPE_TXT) is not None
-    assert records.steered_rrsets.tolist() == [(TYPE_HTTPS, 0, 300, 0, 2)]
+    assert records.steered_rrsets.tolist() == [(TYPE_HTTPS, 0, STEERED.ttl_s, 0, 2)]  # hints end with A
     assert records.templates["flags"].tolist() == [fmt.TEMPLATE_HINTS, 0]
 
 
@@ -98,6 +98,29 @@ def test_https_without_hints_stays_a_plain_rrset() -> None:
     records = ReferenceRecords(compiled(alias).data)
     assert len(records.steered_rrsets) == 0
     assert TYPE_HTTPS in records.rrsets["type"]
+
+
+def test_https_brings_the_addresses_of_plain_targets_alone() -> None:
+    """RFC 9460 section 4.1; those of a steered name are asked for by themselves (ECS-14)."""
+    plain, service = labels_of("plain.example"), labels_of("service.example")
+    address = RRset(plain, TYPE_A, 60, (Rdata(bytes(4)),))
+    to_plain = Rdata(b"\0\1\5plain\7example\0")
+    to_itself, to_nothing, to_steered = Rdata(b"\0\1\0"), Rdata(b"\0\0\0"), Rdata(b"\0\2\3www\7example\0")
+    rrsets = (
+        address,
+        RRset(service, TYPE_HTTPS, 60, (to_steered, to_plain)),
+        RRset(plain, TYPE_HTTPS, 60, (to_itself,)),
+        RRset(labels_of("alias.example"), TYPE_HTTPS, 60, (to_nothing,)),
+    )
+    records = ReferenceRecords(compiled(*rrsets).data)
+    given = {
+        int(row["record_count"]): [int(records.rrsets["type"][each]) for each in records.additional_of(rrset)]
+        for index, row in enumerate(records.rrsets)
+        if row["type"] == TYPE_HTTPS and (rrset := records.rrset(index))
+    }
+    assert given[2] == [TYPE_A]
+    counts = sorted(int(row["additional_count"]) for row in records.rrsets if row["type"] == TYPE_HTTPS)
+    assert counts == [0, 1, 1]
 
 
 def test_hosts_of_cnames_stand_in_the_order_given() -> None:
@@ -143,8 +166,8 @@ def test_what_is_to_be_signed_of_answers() -> None:
     assert found == [
         (TYPE_A, 60, b"".join(four)),
         (TYPE_AAAA, 60, six[0]),
-        (TYPE_HTTPS, 300, b"\2" + b"".join(four) + six[0]),
-        (TYPE_HTTPS, 300, b"\2" + b"".join(four)),
+        (TYPE_HTTPS, 60, b"\2" + b"".join(four) + six[0]),
+        (TYPE_HTTPS, 60, b"\2" + b"".join(four)),
     ]
     assert list(compiled(HTTPS).answers(sets)) == []
     alias = compiled(steered=(ALIAS,), signed=KEYS, cname_hosts=[labels_of("h.test")])

@@ -97,6 +97,13 @@ def test_one_open_bracket_does_not_swallow_the_file() -> None:
             "a name with an empty or too long label; write labels of 1 to 63 octets, 255 in all",
         ),
         ("a MX b", "unreadable MX record: expecting an integer; write such as `@ 3600 MX 10 mail`"),
+        (
+            "a MINFO b. c.",
+            (
+                "a type whose fields are not known here; "
+                "write its RDATA as RFC 3597 does: `www 60 TYPE14 \\# <octets> <hexadecimal>`"
+            ),
+        ),
         ("a 2147483648 A 192.0.2.2", "TTL 2147483648 is more than 2147483647; write such as `3600`"),
         ("$TTL x", "not a TTL; write seconds, such as `$TTL 3600`"),
         (

@@ -107,3 +107,11 @@ def test_two_servers_in_one_process_do_not_meet() -> None:
     first, second = Metrics(lambda: None), Metrics(lambda: None)
     first.reloads.labels("done").inc()
     assert samples(second)["steer_reloads_total", (("outcome", "done"),)] == 0
+
+
+def test_each_answer_has_one_response_code() -> None:
+    """A sum over `rcode` counts nothing twice."""
+    found = samples(Metrics(lambda: READINGS))
+    rcodes = {dict(labels)["rcode"] for name, labels in found if name == "steer_answers_total"}
+    known = {"noerror", "formerr", "servfail", "nxdomain", "notimp", "refused", "badvers"}
+    assert rcodes == known
