@@ -2,6 +2,7 @@
 
 Pure: time is an argument. Nothing is signed here."""
 
+from bisect import bisect_left
 from dataclasses import replace
 
 from steer.dataplane.reference_choices import ReferenceSnapshot
@@ -31,8 +32,8 @@ def covering_nsec(records: ReferenceRecords, zone_index: int, name: Labels) -> i
     `name`: leftmost label first, in lower case."""
     zone = records.zone(zone_index)
     chain = records.nsec_chain[zone.nsec_offset : zone.nsec_offset + zone.nsec_count].tolist()
-    below = [index for index in chain if _canonical(records, index) < name[::-1]]
-    return int(below[-1])  # there is one: the chain starts at the apex
+    following = bisect_left(chain, name[::-1], key=lambda rrset: _canonical(records, rrset))
+    return int(chain[following - 1])  # there is one before: the chain starts at the apex
 
 
 def _canonical(records: ReferenceRecords, rrset: int) -> Labels:

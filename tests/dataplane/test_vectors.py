@@ -14,11 +14,12 @@ from tests.dataplane.vectors_answers import VECTORS as VECTORS_ANSWERS
 from tests.dataplane.vectors_dns import VECTORS as VECTORS_DNS
 from tests.dataplane.vectors_dnssec import VECTORS as VECTORS_DNSSEC
 from tests.dataplane.vectors_ecs import VECTORS as VECTORS_ECS
+from tests.dataplane.vectors_explain import VECTORS as VECTORS_EXPLAIN
 from tests.dataplane.vectors_message import VECTORS as VECTORS_MESSAGE
 from tests.dataplane.vectors_options import VECTORS as VECTORS_OPTIONS
 
 VECTORS = VECTORS_ECS + VECTORS_MESSAGE + VECTORS_DNS + VECTORS_OPTIONS + VECTORS_ANSWERS
-VECTORS += VECTORS_DNSSEC
+VECTORS += VECTORS_DNSSEC + VECTORS_EXPLAIN
 ON_TRANSPORTS = [(vector, transport) for vector in VECTORS for transport in vector.transports]
 IDS = [f"{vector}-{transport}" for vector, transport in ON_TRANSPORTS]
 DNS_LINES = (
