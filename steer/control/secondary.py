@@ -206,7 +206,11 @@ class Secondary:
         log.info("zone %s: serial %d taken from %s (%s)", zone.apex, copy.serial, primary, _size(copy))
         if left_out != before.left_out:
             self._tell_left_out(zone, left_out)
-        await self._lay()
+        try:
+            await self._lay()
+        except Exception:
+            self.copies.put_back(zone.apex, before)
+            raise
         return True
 
     # --- the disk ---

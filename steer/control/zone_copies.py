@@ -144,6 +144,10 @@ class ZoneCopies:
         held = self.of(apex)
         self._held[apex] = replace(held, copy=copy, left_out=tuple(left_out), transfers=held.transfers + 1)
 
+    def put_back(self, apex: str, before: Held) -> None:
+        """Hold what was held before, since the newer copy could not be served by a fault of ours."""
+        self._held[apex] = replace(self.of(apex), copy=before.copy, left_out=before.left_out)
+
     def confirm(self, apex: str, primary: Primary) -> None:
         """A primary has confirmed the copy held."""
         held = self.of(apex)

@@ -28,7 +28,7 @@ from steer.model.records import (
     ZoneData,
 )
 from steer.sources.located_yaml import Faults, quoted
-from steer.sources.master_checks import check_zone
+from steer.sources.master_checks import TYPE_DNAME, check_zone
 from steer.sources.rdata import LARGEST_RRSET_BYTES, octets_of
 from steer.sources.zone_copy import ZoneCopy
 
@@ -66,6 +66,7 @@ def overlay(copy: ZoneCopy, zone: Zone, faults: Faults) -> Overlaid | None:
     steered = {zone.labels_of(name): name.location for name in zone.names}
     kept = _without_steered(kept, steered, aliases, left_out)
     kept = _without_hidden(kept, copy.apex, left_out)
+    kept = _without_dname(kept, left_out) if zone.dnssec is not None else kept
     kept = _without_explaining(kept, zone.explain_apex, left_out)
     for rrset in kept:
         if sum(map(octets_of, rrset.records)) > LARGEST_RRSET_BYTES:
@@ -107,6 +108,13 @@ def _without_explaining(rrsets: list[RRset], apex: Labels | None, left_out: list
             f"{len(rrsets) - len(kept)} RRsets at or below {_shown(apex)}, where names explain themselves"
         )
     return kept
+
+
+def _without_dname(rrsets: list[RRset], left_out: list[str]) -> list[RRset]:
+    """All but DNAME: beside it no NSEC may deny what is below (RFC 6840 section 4.1)."""
+    dnames = [rrset for rrset in rrsets if rrset.type == TYPE_DNAME]
+    left_out += [f"the DNAME of {_shown(each.owner)}, in a zone that is signed here" for each in dnames]
+    return [rrset for rrset in rrsets if rrset.type != TYPE_DNAME] if dnames else rrsets
 
 
 def _without_hidden(rrsets: list[RRset], apex: Labels, left_out: list[str]) -> list[RRset]:

@@ -120,6 +120,15 @@ def test_the_primarys_dnssec_goes(zone: Zone) -> None:
     assert held(signed, replace(zone, dnssec=DnssecSettings(Path("keys")))) == (names, ())
 
 
+def test_a_dname_stays_only_where_nothing_is_signed(zone: Zone) -> None:
+    assert held("old DNAME elsewhere.example.\n", zone) == ({"old.cdn.example DNAME"}, ())
+    signed = replace(zone, dnssec=DnssecSettings(Path("keys")))
+    assert held("old DNAME elsewhere.example.\n", signed) == (
+        set(),
+        ("the DNAME of `old.cdn.example`, in a zone that is signed here",),
+    )
+
+
 def test_what_a_delegation_hides_goes(zone: Zone) -> None:
     text = "sub NS ns.sub\nns.sub A 192.0.2.7\nsub TXT x\na.sub A 192.0.2.8\n"
     text += f"b.sub NS elsewhere.example.\nb.sub {DS}\n"
