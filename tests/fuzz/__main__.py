@@ -13,7 +13,7 @@ from pathlib import Path
 from tests.fuzz.differential import Differential, Native, Reference, summary
 from tests.fuzz.inputs import CORPUS, DICTIONARY, FINDINGS, NATIVE, PACKET_BYTES_MAX, SEEDS, WORLDS
 from tests.fuzz.mutate import Mutator
-from tests.fuzz.seeds import names, seeds, write_dictionary, write_inputs
+from tests.fuzz.seeds import questions, seeds, write_dictionary, write_inputs
 from tests.fuzz.worlds import load_worlds, write_worlds
 
 LOG = NATIVE / "fuzz" / "artifacts" / "answer.log"
@@ -44,7 +44,7 @@ def main() -> int:
             f"fuzz: {len(made):,} seeds, {arguments.seconds} s, seed {seed}; {LOG.name} is libFuzzer's",
             flush=True,
         )
-        mutator = Mutator(seed, names(), made)
+        mutator = Mutator(seed, questions(), made)
         try:
             tally = Differential(Reference(load_worlds(WORLDS)), native, mutator, FINDINGS).run(
                 CORPUS, arguments.seconds

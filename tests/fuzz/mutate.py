@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
-from steer.model.records import Labels
 from tests.dataplane.signing import NOW_S
 from tests.dataplane.vectors import (
     COOKIE_SECRETS,
@@ -17,7 +16,7 @@ from tests.dataplane.vectors import (
 )
 from tests.dataplane.world import PREFIXES, network
 from tests.fuzz.inputs import PACKET_BYTES_MAX, Input, Limit
-from tests.fuzz.worlds import EXPIRES_S
+from tests.fuzz.worlds import EXPIRES_S, Question
 
 TYPES = (
     1,
@@ -63,11 +62,11 @@ _PLAIN = bytes.fromhex("1234 0100 0001 0000 0000 0000 0000010001")  # asks the r
 
 
 class Mutator:
-    """Draws from `names`, of each world, and from a pool of inputs that grows."""
+    """Draws from `questions`, of each world, and from a pool of inputs that grows."""
 
-    def __init__(self, seed: int, names: Sequence[Sequence[Labels]], pool: Sequence[Input]) -> None:
+    def __init__(self, seed: int, questions: Sequence[Sequence[Question]], pool: Sequence[Input]) -> None:
         self._random = random.Random(seed)
-        self._names, self.pool = names, list(pool)
+        self._questions, self.pool = questions, list(pool)
         self._ways: tuple[Callable[[Input], Input], ...] = (
             self._ask, self._ask, self._add_records, self._add_records, self._move, self._set_time,
             self._set_header, self._change_octets, self._join,
@@ -91,11 +90,8 @@ class Mutator:
 
     def _ask(self, base: Input) -> Input:
         """Another name, type or class, in upper and lower case."""
-        name, qtype, qclass = (
-            self._name(base.world),
-            self._type(),
-            self._random.choice((1,) * 30 + (3, 255, 4)),
-        )
+        name, qtype = self._question(base.world)
+        qclass = self._random.choice((1,) * 30 + (3, 255, 4))
         end = _question_end(base.packet)
         rest, packet = base.packet[end:], base.packet[:_HEADER].ljust(_HEADER, b"\0")
         if self._random.random() < 0.3 and end > _HEADER + 5:
@@ -117,14 +113,18 @@ class Mutator:
         octets = b"".join(count.to_bytes(2, "big") for count in counts)
         return replace(base, packet=start[:6] + octets + start[_HEADER:] + b"".join(records))
 
-    def _name(self, world: int) -> bytes:
-        labels = list(self._random.choice(self._names[world]))
+    def _question(self, world: int) -> tuple[bytes, int]:
+        name, qtype = self._random.choice(self._questions[world])
+        return self._changed(list(name)), qtype if self._random.random() < 0.4 else self._type()
+
+    def _changed(self, labels: list[bytes]) -> bytes:
+        """A name in wire form: mostly as it is, else with labels gone or more, or in other cases."""
         while labels and self._random.random() < 0.1:
             labels.pop(0)
         while self._random.random() < 0.3:
             labels.insert(0, self._random.choice((b"a", b"*", b"www", b"\0", b"zz", b"x" * 63, b"\xff")))
         if labels and labels[0] == b"*" and self._random.random() < 0.7:
-            labels[0] = self._random.choice((b"any", b"!", b"~~"))
+            labels[0] = self._random.choice((b"any", b"!", b"~~", *(b"y" * self._random.randint(1, 63),) * 3))
         wire = b"".join(bytes((len(label),)) + label for label in labels) + b"\0"
         if self._random.random() < 0.2:  # ids of 0x20; a length is no letter, or is taken for one
             return bytes(
@@ -191,7 +191,7 @@ class Mutator:
         return raw_ecs(family, bits, octets.hex(), 0 if self._random.random() < 0.97 else 1)
 
     def _record(self, base: Input) -> bytes:
-        owner = self._random.choice((b"\0", b"\xc0\x0c", b"\1a\xc0\x0c", self._name(base.world)))
+        owner = self._random.choice((b"\0", b"\xc0\x0c", b"\1a\xc0\x0c", self._question(base.world)[0]))
         rdata = self._random.randbytes(self._random.choice((0, 4, 22)))
         fixed = self._type().to_bytes(2, "big") + b"\0\1" + bytes(4) + len(rdata).to_bytes(2, "big")
         return owner + fixed + rdata

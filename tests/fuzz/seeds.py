@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from ipaddress import ip_address
 from pathlib import Path
 
-from steer.model.records import Labels
+from steer.model.records import TYPE_TXT, Labels
 from tests.dataplane.signing import NOW_S
 from tests.dataplane.test_vectors import VECTORS
 from tests.dataplane.vectors import TCP, cookie_option, opt, opt_option, raw_ecs
 from tests.fuzz.inputs import Input, Limit
 from tests.fuzz.mutate import TYPES, Mutator
-from tests.fuzz.worlds import EXPIRES_S, names_of_worlds
+from tests.fuzz.worlds import EXPIRES_S, Question, questions_of_worlds
 
 MADE = 6000  # inputs beside the vectors'
 _NUMBERED = re.compile(rb"(ns|mx)(?!1$)\d+")
@@ -25,15 +25,16 @@ def seeds() -> list[Input]:
     """Every vector over its transports, limited, near the end of the signatures, and in other worlds; then
     changed ones."""
     inputs = list(dict.fromkeys(_of_vectors()))
-    mutator = Mutator(1, names(), inputs)
+    mutator = Mutator(1, questions(), inputs)
     return inputs + [mutator.next() for _ in range(MADE)]
 
 
-def names() -> list[list[Labels]]:
+def questions() -> list[list[Question]]:
     """Names worth asking for, of each world: of the many that differ in a number alone, the first."""
     return [
-        [name for name in of_world if not _is_one_of_many(name)] + list(_SERVER_NAMES)
-        for of_world in names_of_worlds()
+        [one for one in of_world if not _is_one_of_many(one[0])]
+        + [(name, TYPE_TXT) for name in _SERVER_NAMES]
+        for of_world in questions_of_worlds()
     ]
 
 
@@ -68,7 +69,7 @@ def _of_vectors() -> Iterator[Input]:
 
 
 def _entries() -> Iterator[bytes]:
-    for labels in itertools.chain(*names()):
+    for labels, _ in itertools.chain(*questions()):
         octets = [bytes((len(label),)) + label for label in labels]
         yield from octets
         yield b"".join(octets) + b"\0"

@@ -13,7 +13,7 @@ from tests.fuzz.coverage import unreached
 from tests.fuzz.differential import Differential, Reference, shrink, summary
 from tests.fuzz.inputs import Input, Limit, decode
 from tests.fuzz.mutate import Mutator
-from tests.fuzz.seeds import names
+from tests.fuzz.seeds import questions
 from tests.fuzz.worlds import load_worlds, write_worlds
 
 ASKED = Input(query("www", "A", "133.1.0.0/24"), bytes((127, 0, 0, 1)), NOW_S)
@@ -54,7 +54,7 @@ def test_an_input_means_what_it_says(worlds: list[Snapshot]) -> None:
 
 
 def test_changes_move_most_counters(worlds: list[Snapshot]) -> None:
-    mutator = Mutator(1, names(), [ASKED])
+    mutator = Mutator(1, questions(), [ASKED])
     made = [mutator.next() for _ in range(4000)]
     moved = {counter.partition("=")[0] for line in lines(worlds, made) for counter in line.split(" ")[1:]}
     assert len({counter for counter in moved if counter[0] not in "#@"}) >= 26
@@ -79,7 +79,7 @@ def test_a_difference_is_kept_and_made_small(worlds: list[Snapshot], tmp_path: P
     native = Forgetful(Reference(worlds))
     (tmp_path / "corpus").mkdir()
     (tmp_path / "corpus" / "one").write_bytes(replace(ASKED, packet=plain("x.ent", "TXT")).encode())
-    checked = Differential(Reference(worlds), native, Mutator(1, names(), pool), tmp_path / "found")
+    checked = Differential(Reference(worlds), native, Mutator(1, questions(), pool), tmp_path / "found")
     tally = checked.run(tmp_path / "corpus", seconds=0.5)
     assert sum(tally.differences.values()) >= 2
     assert "differences" in summary(tally)

@@ -7,7 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from steer.dataplane.reference_server import Choices, Map, Records, Signatures, Snapshot
-from steer.model.records import Labels, SelectorSpec, SteeredRecord, ZoneData
+from steer.model.records import (
+    TYPE_A,
+    TYPE_AAAA,
+    TYPE_HTTPS,
+    TYPE_TXT,
+    Labels,
+    SelectorSpec,
+    SteeredRecord,
+    ZoneData,
+)
 from steer.publish import format as fmt
 from steer.publish.records_part import WireSettings, compile_records
 from tests.dataplane.parts import IDENTITY, ChoiceSpec, build_choices, labels_of, zone_of
@@ -69,7 +78,11 @@ www.steer.   SVCB 0 one.
 v6.steer.    HTTPS 1 .
 """
 ROOT += "".join(f"huge. TXT {number:0200}\n" for number in range(320))  # does not fit over TCP either
-ROOT += "".join(f"mx. MX {number} mx{number:020}.\n" for number in range(1200))  # past what pointers reach
+ROOT += "".join(f"mx. MX {number} mx{number}.\n" for number in range(300))  # more than are compressed
+ROOT += "".join(f"mx{number}. A 192.0.2.5\n" for number in range(300))
+for _limit in (512, 1232, 4096, 65535):  # which a reply meets to the octet, with a name of the right length
+    _full, _rest = divmod(_limit - 80, 256)
+    ROOT += f"*.fit. TXT {('x' * 255 + ' ') * _full} {'y' * (_rest - 1)}\n".replace("fit", f"fit{_limit}")
 BELOW = """
 $TTL 60
 @ SOA ns host 1 3600 600 86400 60
@@ -78,6 +91,7 @@ ns A 192.0.2.4
 *  CNAME up.back
 *.back CNAME self.
 """
+Question = tuple[Labels, int]
 EDGE_HOSTS = ("cdn-a.test", _LONG, "www.steer", _DEEP)  # as many as the wire tests' hosts
 ROOT_KEYS = (ZoneKey.of("ED25519", 9),)
 
@@ -111,8 +125,8 @@ def load_worlds(directory: Path) -> list[Snapshot]:
     return worlds
 
 
-def names_of_worlds() -> list[list[Labels]]:
-    """Per world every name that a record or a steered name has; the steered ones thrice, for they matter."""
+def questions_of_worlds() -> list[list[Question]]:
+    """Per world the name and type of each rrset and of what is steered, some more than once."""
     tests = _names((zone, records) for zone, records, _ in steered_zones(True))
     edges = _names(
         (
@@ -123,11 +137,14 @@ def names_of_worlds() -> list[list[Labels]]:
     return [tests, tests, tests, edges]
 
 
-def _names(zones: Iterable[tuple[ZoneData, tuple[SteeredRecord, ...]]]) -> list[Labels]:
-    names: list[Labels] = []
+def _names(zones: Iterable[tuple[ZoneData, tuple[SteeredRecord, ...]]]) -> list[Question]:
+    names: list[Question] = []
     for zone, steered in zones:
-        names += dict.fromkeys(rrset.owner for rrset in zone.rrsets)
-        names += [record.owner for record in steered] * 3
+        names += [(rrset.owner, rrset.type) for rrset in zone.rrsets]
+        names += [one for one in names if b"fit" in b"".join(one[0])] * 2
+        for record in steered:
+            types = (TYPE_TXT,) * 3 if record.explains else (TYPE_A, TYPE_AAAA, TYPE_HTTPS)
+            names += [(record.owner, rtype) for rtype in types]
     return names
 
 
