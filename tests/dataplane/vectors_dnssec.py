@@ -149,7 +149,7 @@ STEERED = (
          signed((f"www.{ZONE} 10 A 198.51.100.3", f"www.{ZONE} 10 A 198.51.100.33")),
          scope="133.1.130.0/24/s24", counts=f"{USED} {SIGNED}", labels=(141, 303, 403)),
     case("so are hints", asked(f"www.{ZONE}", "HTTPS", SUBNET),
-         signed(f'www.{ZONE} 3600 HTTPS 1 . alpn="h2" ipv4hint="198.51.100.1" ipv6hint="2001:db8::1"'),
+         signed(f'www.{ZONE} 60 HTTPS 1 . alpn="h2" ipv4hint="198.51.100.1" ipv6hint="2001:db8::1"'),
          scope=f"{SUBNET}/s17", counts=f"{USED} {SIGNED}", labels=(141, 301, 401)),
     case("and hosts", asked(f"multi.{ZONE}", "MX", SUBNET), signed(f"multi.{ZONE} 60 CNAME cdn-b.test."),
          scope=f"{SUBNET}/s17", counts=f"{USED} {SIGNED}", labels=(144, 301, 401)),
