@@ -11,10 +11,10 @@ from pathlib import Path
 from steer.model.records import TYPE_TXT, Labels
 from tests.dataplane.signing import NOW_S
 from tests.dataplane.test_vectors import VECTORS
-from tests.dataplane.vectors import TCP, cookie_option, opt, opt_option, raw_ecs
+from tests.dataplane.vectors import TCP, cookie_option, opt, opt_option, plain, query, raw_ecs
 from tests.fuzz.inputs import Input, Limit
 from tests.fuzz.mutate import TYPES, Mutator
-from tests.fuzz.worlds import EXPIRES_S, Question, questions_of_worlds
+from tests.fuzz.worlds import EXPIRES_S, FITS, WIDEST, Question, questions_of_worlds
 
 MADE = 6000  # inputs beside the vectors'
 _NUMBERED = re.compile(rb"(ns|mx)(?!1$)\d+")
@@ -24,7 +24,7 @@ _SERVER_NAMES: tuple[Labels, ...] = ((b"id", b"server"), (b"hostname", b"bind"),
 def seeds() -> list[Input]:
     """Every vector over its transports, limited, near the end of the signatures, and in other worlds; then
     changed ones."""
-    inputs = list(dict.fromkeys(_of_vectors()))
+    inputs = list(dict.fromkeys(itertools.chain(_of_vectors(), _of_every_length())))
     mutator = Mutator(1, questions(), inputs)
     return inputs + [mutator.next() for _ in range(MADE)]
 
@@ -66,6 +66,14 @@ def _of_vectors() -> Iterator[Input]:
         yield Input(vector.query, source, NOW_S, limit=Limit.DROP)
         yield Input(vector.query, source, NOW_S, world=2)
         yield Input(vector.query, source, EXPIRES_S - 30, world=1)
+
+
+def _of_every_length() -> Iterator[Input]:
+    """Replies of every length about each limit, so that one that is off by an octet shows."""
+    for limit, length in itertools.product(FITS, range(1, 64)):
+        name = f"{'y' * length}.fit{limit}."
+        for packet in (plain(name, "TXT"), query(name, "TXT", size=limit)):
+            yield Input(packet, bytes((192, 0, 2, 7)), NOW_S, tcp=limit > WIDEST, world=3)
 
 
 def _entries() -> Iterator[bytes]:

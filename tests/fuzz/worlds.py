@@ -42,6 +42,7 @@ from tests.dataplane.world import (
 from tests.dataplane.world_zones import DIGEST
 
 EXPIRES_S = 2_000_000_000  # of all signatures, so that an input means the same on any day
+FITS = (512, 1232, 4096, 65535)  # octets of replies to TXT of *.fitN, with a name of the right length
 WIDEST = 4096  # octets: the largest that a snapshot may give UDP
 
 _LONG = ".".join(("a" * 63, "b" * 63, "c" * 63, "d" * 53))  # 253 octets with the root's; `*.` still fits
@@ -80,7 +81,7 @@ v6.steer.    HTTPS 1 .
 ROOT += "".join(f"huge. TXT {number:0200}\n" for number in range(320))  # does not fit over TCP either
 ROOT += "".join(f"mx. MX {number} mx{number}.\n" for number in range(300))  # more than are compressed
 ROOT += "".join(f"mx{number}. A 192.0.2.5\n" for number in range(300))
-for _limit in (512, 1232, 4096, 65535):  # which a reply meets to the octet, with a name of the right length
+for _limit in FITS:
     _full, _rest = divmod(_limit - 80, 256)
     ROOT += f"*.fit. TXT {('x' * 255 + ' ') * _full} {'y' * (_rest - 1)}\n".replace("fit", f"fit{_limit}")
 BELOW = """
