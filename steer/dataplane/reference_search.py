@@ -200,7 +200,7 @@ class Search:
 
     def _data(self, place: _Place, node: Node, owner: int | None) -> Entry | None:
         """The answer's rrset; None for NODATA."""
-        if self._qtype == TYPE_ANY:
+        if self._qtype == TYPE_ANY and not self._is_steered_cname(node):
             return self._any(place, node, owner)
         if self._qtype == TYPE_RRSIG and self._is_signed(place.zone):
             return self._signatures_alone(node, owner)
@@ -215,9 +215,12 @@ class Search:
         return self._entry(index, owner)
 
     def _any(self, place: _Place, node: Node, owner: int | None) -> Entry | None:
-        """One rrset where there is any (RFC 8482 section 4): one that validates, or HINFO."""
+        """One rrset where there is any (RFC 8482 section 4): a CNAME, one that validates, or HINFO."""
         if not node.rrset_count and node.steered == fmt.NONE:
             return None
+        alias = self._records.rrset_at(node, TYPE_CNAME)
+        if alias is not None:
+            return self._entry(alias, owner)
         if not (self._asked.do and self._is_signed(place.zone)):
             return Entry(owner, TYPE_HINFO, HINFO_TTL_S, (Rdata(HINFO_RDATA, (), b""),))
         first = self._records.first_rrset(node)

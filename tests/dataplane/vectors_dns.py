@@ -107,9 +107,9 @@ NAMES = (
     ),
     case(
         "DNS-5",
-        "ANY of an alias is not followed",
+        "ANY of an alias is the alias, not followed (RFC 8482 section 4.2)",
         query("alias", ANY),
-        Reply(answer=('alias 3600 HINFO "RFC8482" ""',)),
+        Reply(answer=("alias 3600 CNAME www",)),
     ),
     case(
         "DNS-5",

@@ -173,8 +173,18 @@ fn alias<'r>(records: &'r Records, node: &Node, kind: u16) -> Option<(u32, &'r R
 fn end_at(view: &View<'_>, id: u32, node: &Node, asked: &Asked, chain_is_full: bool) -> End {
     let records = view.records;
     let is_signed = || records.zone(node.zone).flags & ZONE_SIGNED != 0;
+    let is_steered_alias = || {
+        node.steered != NONE
+            && matches!(wanted(records, records.steered(node.steered), kinds::ANY), Some(Wanted::Cname))
+    };
     match asked.kind {
         kinds::ANY if node.rrset_count == 0 && node.steered == NONE => return End::NoData(id),
+        kinds::ANY if node.flags & NODE_CNAME != 0 => {
+            return records
+                .rrset_at(node, kinds::CNAME)
+                .map_or(End::NoData(id), |(rrset, _)| End::Rrset(rrset));
+        }
+        kinds::ANY if is_steered_alias() => {}
         kinds::ANY if asked.is_dnssec_ok() && is_signed() => {
             return records.first_rrset(node).map_or(End::NoData(id), End::Sample);
         }
