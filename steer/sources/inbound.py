@@ -196,7 +196,9 @@ class _Zone:
         return self
 
     def add(self, name: dns.name.Name, rdataset: dns.rdataset.Rdataset) -> None:
-        """Add the one record."""
+        """Add the one record; what is outside the zone is passed over."""
+        if not name.is_subdomain(self.origin):
+            return
         rdata = self._step(rdataset)
         key = (labels_of(name), int(rdataset.rdtype))
         ttl_s = min(rdataset.ttl, LARGEST_TTL_S)
@@ -213,6 +215,8 @@ class _Zone:
 
     def delete_exact(self, name: dns.name.Name, rdataset: dns.rdataset.Rdataset) -> None:
         """Remove the one record, which must be there."""
+        if not name.is_subdomain(self.origin):
+            return
         rdata = self._step(rdataset)
         key = (labels_of(name), int(rdataset.rdtype))
         growing = self._touch(key)

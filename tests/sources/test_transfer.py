@@ -52,7 +52,7 @@ def test_only_what_changed(running: RunningPrimary, monkeypatch: pytest.MonkeyPa
 
     class Watched(Inbound):
         def take(self, wire: bytes) -> bool:
-            message = dns.message.from_wire(wire, ignore_trailing=True, keyring=False, xfr=True)
+            message = dns.message.from_wire(wire, keyring=lambda *_: None, continue_on_error=True, xfr=True)
             kinds.append(f"{message.question[0].rdtype.name} {len(message.sections[1])}")
             return super().take(wire)
 
