@@ -41,6 +41,10 @@ class Backend(Protocol):
         """Whether queries are answered."""
 
     @property
+    def alarm(self) -> str:
+        """What threatens the answers though they are given, for `/healthz`; '' for nothing."""
+
+    @property
     def metrics(self) -> Metrics:
         """What is exposed to Prometheus."""
 
@@ -123,8 +127,10 @@ async def _dashboard(request: web.Request) -> web.Response:
 
 
 async def _healthz(request: web.Request) -> web.Response:
-    serving = request.app[BACKEND].serving
-    return web.Response(text="ok\n" if serving else "not serving yet\n", status=200 if serving else 503)
+    backend = request.app[BACKEND]
+    if not backend.serving:
+        return web.Response(text="not serving yet\n", status=503)
+    return web.Response(text=f"ok, but {backend.alarm}\n" if backend.alarm else "ok\n")
 
 
 async def _metrics(request: web.Request) -> web.Response:

@@ -29,6 +29,11 @@ class ServerBackend:
         return self._runtime.engine is not None
 
     @property
+    def alarm(self) -> str:
+        """What threatens the answers though they are given; '' for nothing."""
+        return self._runtime.clock_alarm.text if self._runtime.clock_alarm else ""
+
+    @property
     def metrics(self) -> Metrics:
         """What is exposed to Prometheus."""
         return self._runtime.metrics

@@ -25,7 +25,7 @@ from steer.decide.health import HealthBook, changes, judge, same_choices
 from steer.errors import Fault, Refused
 from steer.model.deployment import Deployment, Drain, ForcedTarget, Overrides, RateLimit
 from steer.model.service import Service
-from steer.model.status import Observation
+from steer.model.status import Alarm, Observation
 from steer.publish.records_part import WireSettings
 from steer.telemetry.counters import Registry
 from steer.telemetry.metrics import Metrics, Readings
@@ -159,6 +159,7 @@ class Runtime:
         self.snapshot: Any = None
         self.overrides = Overrides()
         self.book = HealthBook()
+        self.clock_alarm: Alarm | None = None
         self.pending: dict[str, Pending] = {}
         self.build: Build | None = None
         self.swaps = Swaps()
@@ -309,6 +310,14 @@ class Runtime:
         for fault in faults:
             log.error("%s", fault)
 
+    def set_clock_alarm(self, alarm: Alarm | None) -> None:
+        """Show what is wrong with the clock that signatures are made by; None: nothing is any more."""
+        if alarm is not None and self.clock_alarm is None:
+            log.error("alarm %s: %s", alarm.name, alarm.text)
+        elif alarm is None and self.clock_alarm is not None:
+            log.info("alarm %s is over", self.clock_alarm.name)
+        self.clock_alarm = alarm
+
     def _tell_signing(self, now_s: float) -> None:
         """Show what is wrong with the signing, or that nothing is any more."""
         report = self.serving.signing if self.serving else None
@@ -329,6 +338,11 @@ class Runtime:
                 log.warning("drain of %s expired", drain.pop)
 
     # --- what is told ---
+
+    @property
+    def alarms(self) -> tuple[Alarm, ...]:
+        """All that stand."""
+        return (*self.book.alarms, *((self.clock_alarm,) if self.clock_alarm else ()))
 
     def world(self, now_s: float) -> World:
         """All that answers depend on now, for `explain`. Raises Refused while nothing serves."""
@@ -391,7 +405,7 @@ class Runtime:
             counters=self.counters(),
             labelled=self.labelled(),
             pops={key: record.health for key, record in self.book.records.items()},
-            alarms=self.book.alarms,
+            alarms=self.alarms,
             hashes=self.hashes(),
             overrides={"forced": len(self.forced_now(now_s)), "drains": len(self.drains_now(now_s))},
             pending_faults=sum(len(each.faults) for each in self.pending.values()),

@@ -1,22 +1,23 @@
 """Signs what a deployment can answer: from its keys and plans to the records and signatures that belong
 together.
 
-Called off the event loop, one at a time. What was signed before is kept in the store, so that a restart signs
-nothing; where keys or clock are at fault, the keys and signatures of before serve on until they expire."""
+Called off the event loop, one at a time, but for looks at the clock. What was signed before is kept in the
+store, so that a restart signs nothing; where keys or clock are at fault, the keys and signatures of before
+serve on until they expire."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from steer.control.assemble import assemble_records
 from steer.control.check_summary import too_many_fault
-from steer.control.clock_guard import ClockGuard, Objection
+from steer.control.clock_guard import ClockGuard, Moment, Objection
 from steer.control.key_memory import pack_keys, unpack_keys, with_private
 from steer.decide.answer_sets import TooManyAnswerSets, answer_sets
-from steer.decide.key_states import key_faults, key_set
+from steer.decide.key_states import CLOCK_SLACK_S, key_faults, key_set
 from steer.errors import Fault, Refused
-from steer.model.deployment import Deployment
+from steer.model.deployment import Deployment, Zone
 from steer.model.dnssec import KeySet
 from steer.model.map import PlanTable
 from steer.model.records import AnswerSet
@@ -28,6 +29,7 @@ from steer.telemetry.counters import Registry
 
 AHEAD_S = 3_600  # what is due within this is signed at once, so that signing is not a thing of every minute
 PROGRESS_S = 1.0
+KEEP_TIME_S = 3_600.0  # between two times that are kept on the disk
 
 log = logging.getLogger("steer.control")
 
@@ -35,17 +37,20 @@ log = logging.getLogger("steer.control")
 @dataclass(frozen=True, slots=True)
 class SigningReport:
     """How the zones of a deployment are signed. `keys`: of each signed zone, by apex; `expires_s`: when its
-    first signature does; `due_s`: when something wants to be signed anew, or a key changes its state; None:
-    never. `faults`: why that cannot be done now: the keys, or the clock."""
+    first signature does; `begins_s`: when the last signature does; `due_s`: when something wants to be signed
+    anew, or a key changes its state; None: never. `faults`: why that cannot be done now: the keys, or the
+    clock. `is_settled`: whether keys changed their states by the clock, or wait for it to settle."""
 
     keys: Mapping[str, KeySet]
     expires_s: Mapping[str, int]
+    begins_s: int | None
     due_s: float | None
     made: int
     reused: int
     missing: int
     took_s: float
     faults: tuple[Fault, ...] = ()
+    is_settled: bool = True
 
     def counts(self) -> dict[str, int]:
         """How many signatures came about how."""
@@ -75,6 +80,7 @@ class SigningReport:
         }
         return {
             "zones": zones,
+            "begins_s": self.begins_s,
             "due_s": self.due_s,
             **self.counts(),
             "took_s": self.took_s,
@@ -99,6 +105,7 @@ class Signing:
     _cache: SignatureCache = field(default_factory=SignatureCache)
     _keys: dict[str, KeySet] = field(default_factory=dict)
     _saved: tuple[dict[str, KeySet], SignatureCache] | None = None
+    _time_kept_s: float | None = None  # by the steady clock
 
     def recall(self) -> None:
         """Take up what was kept on the disk; what is of no use there is told, and counts as absent."""
@@ -109,6 +116,26 @@ class Signing:
         except ValueError as error:
             log.warning("the saved signatures are of no use: %s", error)
         self._saved = (self._keys, self._cache)
+        time_s = (self.store.time_s() if self.store else None) or self._cache.newest_inception_s
+        if time_s:
+            self.clock.recall(time_s)
+
+    def look(self, zones: Iterable[Zone]) -> Moment:
+        """What the time may be: after the keys of these zones were made."""
+        keys = (key for zone in zones if zone.dnssec for key in zone.dnssec.keys)
+        return self.clock.look(max((key.times.created_s or 0 for key in keys), default=0) - CLOCK_SLACK_S)
+
+    def keep_time(self, moment: Moment) -> None:
+        """Keep what the time should be, every hour: what a start compares its clock with."""
+        steady_s = self.clock.steady_s()
+        is_kept = self._time_kept_s is not None and steady_s - self._time_kept_s < KEEP_TIME_S
+        if self.store is None or is_kept or moment.objection:
+            return
+        self._time_kept_s = steady_s
+        try:
+            self.store.save_time(moment.expected_s)
+        except OSError as error:
+            log.error("the time could not be saved, a restart compares with an earlier one: %s", error)
 
     def assemble(
         self,
@@ -125,9 +152,9 @@ class Signing:
         Raises Refused for keys with which nothing was ever signed and nothing can be."""
         if all(zone.dnssec is None for zone in deployment.zones):
             return Assembled(assemble_records(deployment, registry, settings).data)
-        begun_s, now_s = self.clock.steady_s(), self.clock.wall_s()
-        objection = self.clock.objection(self._cache.newest_inception_s)
-        keys, faults = self._key_sets(deployment, now_s, objection)
+        begun_s, moment = self.clock.steady_s(), self.look(deployment.zones)
+        objection = moment.objection
+        keys, faults = self._key_sets(deployment, moment)
         compiled = assemble_records(deployment, registry, settings, keys)
         signed = sign_records(
             compiled,
@@ -138,7 +165,7 @@ class Signing:
                 if zone.dnssec
             },
             self._cache,
-            now_s,
+            (moment.earliest_s, moment.latest_s),
             may_sign=not objection,
             ahead_s=AHEAD_S,
             progress=_Progress(self.clock),
@@ -152,12 +179,14 @@ class Signing:
         report = SigningReport(
             keys,
             {b".".join(apex).decode(): expires_s for apex, expires_s in signed.expires_s.items()},
+            signed.begins_s,
             _earliest(signed.resign_at_s, *(each.next_change_s for each in keys.values())),
             signed.made,
             signed.reused,
             signed.missing,
             self.clock.steady_s() - begun_s,
             tuple(faults),
+            moment.is_settled,
         )
         log.info(
             "signed %s in %.2f s: %d signatures made, %d reused",
@@ -168,11 +197,10 @@ class Signing:
         )
         return Assembled(compiled.data, signed.part, report)
 
-    def _key_sets(
-        self, deployment: Deployment, now_s: float, objection: Objection | None
-    ) -> tuple[dict[str, KeySet], list[Fault]]:
+    def _key_sets(self, deployment: Deployment, moment: Moment) -> tuple[dict[str, KeySet], list[Fault]]:
         """The keys of each signed zone, those of before where there is something against others, and what
-        that is."""
+        that is; nothing needs to be, while the clock has not settled."""
+        objection = moment.objection
         keys: dict[str, KeySet] = {}
         faults: list[Fault] = []
         if objection:
@@ -180,15 +208,17 @@ class Signing:
         for zone in deployment.zones:
             if zone.dnssec is None:
                 continue
-            wrong = [] if objection else key_faults(zone.apex, zone.dnssec, now_s)[0]
             known = self._keys.get(zone.apex)
+            is_waiting = known is not None and not moment.is_settled
+            judged_s = moment.expected_s if is_waiting else moment.now_s
+            wrong = [] if objection else key_faults(zone.apex, zone.dnssec, judged_s)[0]
             if (wrong or objection) and known is None:
                 raise Refused([*faults, *wrong])
-            is_held = known is not None and (wrong or objection)
+            is_held = wrong or objection or is_waiting
             keys[zone.apex] = (
                 with_private(known, zone.dnssec.keys)
                 if known is not None and is_held
-                else key_set(zone.dnssec, now_s)
+                else key_set(zone.dnssec, moment.now_s)
             )
             faults += wrong
         return keys, faults

@@ -31,8 +31,8 @@ class ZoneSigning:
 class Signed:
     """A signatures part and how it came about. `reused`, `made`, `missing`: distinct signatures; missing are
     those for which there is neither a cached one nor a private key (or leave to sign). `expires_s`: when the
-    first signature of each zone, by apex, does (Unix seconds); `resign_at_s`: when the first of all wants to
-    be made anew; None without signatures."""
+    first signature of each zone, by apex, does (Unix seconds); `begins_s`: when the last of all does;
+    `resign_at_s`: when the first of all wants to be made anew; None without signatures."""
 
     part: bytes
     cache: SignatureCache
@@ -40,6 +40,7 @@ class Signed:
     made: int
     missing: int
     expires_s: Mapping[Labels, int]
+    begins_s: int | None
     resign_at_s: int | None
 
 
@@ -67,7 +68,7 @@ def sign_records(
     answers: Iterable[AnswerSet],
     zones: Mapping[Labels, ZoneSigning],
     cache: SignatureCache,
-    now_s: float,
+    now_s: float | tuple[float, float],
     *,
     may_sign: bool = True,
     ahead_s: int = 0,
@@ -75,15 +76,17 @@ def sign_records(
 ) -> Signed:
     """The signatures part of these records and answers.
 
-    `zones`: of each signed zone. `may_sign` False: the clock is not trusted, so nothing is made, and what
-    was made counts as good. `ahead_s`: what would want to be made anew within so many seconds is made now.
+    `zones`: of each signed zone. `now_s`: the time, or the earliest and latest that it may be: what is made
+    is good throughout, and what was made before serves where it is. `may_sign` False: the clock is not
+    trusted, so nothing is made, and what was made counts as good. `ahead_s`: what would want to be made anew
+    within so many seconds is made now.
     Raises ValueError for a clock outside of what RRSIG can say."""
-    now = int(now_s)
+    earliest_s, latest_s = map(int, now_s if isinstance(now_s, tuple) else (now_s, now_s))
     sets = list(compiled.answers(answers))
-    work = _Work(compiled.apexes, zones, cache, now, may_sign=may_sign, ahead_s=ahead_s)
+    work = _Work(compiled.apexes, zones, cache, (earliest_s, latest_s), may_sign=may_sign, ahead_s=ahead_s)
     static = [work.digests(rrset) if rrset is not None else () for rrset in compiled.rrsets]
     given = [work.digests(answer.rrset) for answer in sets]
-    made = _sign(work.jobs, now, progress)
+    made = _sign(work.jobs, (earliest_s, latest_s), progress)
     rdata = {**work.reused, **made}
     return Signed(
         part=pack_signatures(
@@ -95,11 +98,12 @@ def sign_records(
                 for answer, digests in zip(sets, given, strict=True)
             ],
         ),
-        cache=cache.merged(rdata, now if may_sign else 0),
+        cache=cache.merged(rdata, earliest_s if may_sign else 0),
         reused=len(work.reused),
         made=len(made),
         missing=work.missing,
         expires_s=work.expiries(rdata),
+        begins_s=max((times_of(each)[0] for each in rdata.values()), default=None),
         resign_at_s=min(
             (times_of(each)[1] - work.refresh_s[digest] for digest, each in rdata.items()), default=None
         ),
@@ -114,13 +118,14 @@ class _Work:
         apexes: Sequence[Labels],
         zones: Mapping[Labels, ZoneSigning],
         cache: SignatureCache,
-        now_s: int,
+        may_be_s: tuple[int, int],
         *,
         may_sign: bool,
         ahead_s: int,
     ) -> None:
         self._apexes, self._zones, self._cached = apexes, zones, cache.rdata
-        self._now_s, self._may_sign, self._ahead_s = now_s, may_sign, ahead_s
+        self._earliest_s, self._latest_s = may_be_s
+        self._may_sign, self._ahead_s = may_sign, ahead_s
         self._signers = {
             apex: (_signers(zone.keys.signs_zone), _signers(zone.keys.signs_dnskey))
             for apex, zone in zones.items()
@@ -160,10 +165,10 @@ class _Work:
         self.refresh_s[digest] = settings.refresh_s
         cached = self._cached.get(digest)
         inception_s, expires_s = times_of(cached) if cached else (0, 0)
-        is_due = expires_s - self._now_s < settings.refresh_s + self._ahead_s
-        if self._may_sign and signer.sign and (is_due or inception_s > self._now_s):
+        is_due = expires_s - self._latest_s < settings.refresh_s + self._ahead_s
+        if self._may_sign and signer.sign and (is_due or inception_s > self._earliest_s):
             self.jobs[digest] = _Job(signer, canonical, settings)
-        elif cached and (expires_s > self._now_s or not self._may_sign):
+        elif cached and (expires_s > self._earliest_s or not self._may_sign):
             self.reused[digest] = cached
         else:
             self._missing.add(digest)
@@ -177,21 +182,23 @@ def _signers(keys: Sequence[DnssecKey]) -> list[Signer]:
     return sorted((Signer.of(key) for key in keys), key=lambda each: (each.algorithm, each.tag, each.dnskey))
 
 
-def _sign(jobs: Mapping[bytes, _Job], now_s: int, progress: Callable[[int, int], None]) -> dict[bytes, bytes]:
+def _sign(
+    jobs: Mapping[bytes, _Job], may_be_s: tuple[int, int], progress: Callable[[int, int], None]
+) -> dict[bytes, bytes]:
     """Do the jobs: digest -> RRSIG RDATA."""
     made: dict[bytes, bytes] = {}
     for number, (digest, job) in enumerate(jobs.items()):
         if number % PROGRESS_STEP == 0:
             progress(number, len(jobs))
-        made[digest] = job.canonical.signed(job.signer, *_times(digest, job.settings, now_s))
+        made[digest] = job.canonical.signed(job.signer, *_times(digest, job.settings, *may_be_s))
     return made
 
 
-def _times(digest: bytes, settings: DnssecSettings, now_s: int) -> tuple[int, int]:
+def _times(digest: bytes, settings: DnssecSettings, earliest_s: int, latest_s: int) -> tuple[int, int]:
     """Inception and expiration; jitter spreads the signing that follows, the same whoever signs."""
     jitter_s = int.from_bytes(digest[:8], "big") % (settings.jitter_s + 1)
-    inception_s = now_s - settings.inception_offset_s
-    expires_s = now_s + settings.validity_s - jitter_s
+    inception_s = earliest_s - settings.inception_offset_s
+    expires_s = latest_s + settings.validity_s - jitter_s
     if not 0 < inception_s < expires_s < TIMES_END_S:
-        raise ValueError(f"the clock says {now_s}, which no signature can")
+        raise ValueError(f"the clock says {latest_s}, which no signature can")
     return inception_s, expires_s

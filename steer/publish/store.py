@@ -10,6 +10,7 @@ Under the state directory:
     states                  the POPs' last states
     keys                    which DNSSEC keys did what when a zone was last signed; no private ones
     signatures              the signatures that were made, until they expire
+    clock                   what the time was when last looked at
     zones/                  the last good copy of each zone that has a primary
     confirmed               when a primary last confirmed each of them
     maps/                   the map cache, which the maps' builder writes
@@ -36,6 +37,7 @@ from steer.errors import Fault, Refused
 KEPT_DEPLOYMENTS = 10
 SEAL = b"steer sealed sha256:"
 MAP_NAME = re.compile(r"^([0-9a-f]{32})\b")  # a map's file name starts with its identity
+TIME_DIGITS_MAX = 10  # of Unix seconds, until 2286
 ZONE_NAME_MAX = 200  # of the 255 octets that a file's name may have
 SEALED_BYTES_MAX = 512 << 20  # a million signatures take 120 MB
 
@@ -247,6 +249,15 @@ class Store:
         """The keys and signatures last saved; each empty if there is none or it is torn."""
         return self._read("keys") or b"", self._read("signatures") or b""
 
+    def save_time(self, now_s: float) -> None:
+        """Keep what the time is. The caller does this every hour: each costs an fsync."""
+        self._replace("clock", str(int(now_s)).encode())
+
+    def time_s(self) -> int | None:
+        """The time last saved, Unix seconds; None if there is none or it is torn."""
+        saved = self._read("clock") or b""
+        return int(saved) if saved.isdigit() and len(saved) <= TIME_DIGITS_MAX else None
+
     def save_zone(self, apex: str, data: bytes) -> None:
         """Keep the last good copy of a zone (lower-case text without the last dot)."""
         self._replace(_zone_name(apex), data)
@@ -268,7 +279,16 @@ class Store:
         copies = sorted(f"zones/{path.name}" for path in (self.directory / "zones").glob("*"))
         sealed = [
             name
-            for name in ("current", "overrides", "states", "keys", "signatures", "confirmed", *copies)
+            for name in (
+                "current",
+                "overrides",
+                "states",
+                "keys",
+                "signatures",
+                "clock",
+                "confirmed",
+                *copies,
+            )
             if os.path.lexists(self.directory / name) and self._read(name) is None
         ]
         if not os.access(self.directory / "deployments", os.R_OK | os.X_OK):

@@ -29,6 +29,7 @@ class FakeBackend:
 
     def __init__(self) -> None:
         self.serving = True
+        self.alarm = ""
         self.metrics = Metrics(lambda: None)
         self.changes: list[Mapping[str, Any]] = []
         self.delay_s = 0.0
@@ -90,6 +91,8 @@ def test_health_follows_serving() -> None:
     backend.serving = False
     assert get("/healthz", backend=backend)[0] == 503
     assert get("/healthz")[::2] == (200, "ok\n")
+    backend.serving, backend.alarm = True, "the clock says 1970"
+    assert get("/healthz", backend=backend)[::2] == (200, "ok, but the clock says 1970\n")
 
 
 @pytest.mark.parametrize(
