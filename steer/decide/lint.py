@@ -9,6 +9,7 @@ from steer.decide.lint_cover import Cover
 from steer.errors import Fault
 from steer.model.deployment import Deployment, Zone
 from steer.model.policy import Answer, Geographic, Location, Policy, Preference, SimpleAnswer, Weighted
+from steer.model.records import TYPE_NS
 from steer.model.service import Service
 
 LONGEST_FAILOVER_S = 300  # from a POP's silence until the last resolver lets its address go
@@ -23,7 +24,25 @@ def lint(deployment: Deployment) -> tuple[Fault, ...]:
     ]
     for service in deployment.services.values():
         found += _service(service, deployment)
+    found += _undelegated(deployment)
     return tuple(sorted(set(found)))
+
+
+def _undelegated(deployment: Deployment) -> Iterator[Fault]:
+    """A zone below another served here that does not delegate it: resolvers never learn of it, and where the
+    upper one is signed, its NSEC records deny the lower one."""
+    by_apex = {zone.data.apex: zone for zone in deployment.zones}
+    for zone in deployment.zones:
+        apex = zone.data.apex
+        above = next((by_apex[apex[cut:]] for cut in range(1, len(apex)) if apex[cut:] in by_apex), None)
+        if above is None or above.is_waiting:
+            continue
+        if not any(rrset.owner == apex and rrset.type == TYPE_NS for rrset in above.data.rrsets):
+            at = zone.names[0].location if zone.names else Location(zone.apex)
+            wrong = f"the zone {above.apex}, served here too, does not delegate {zone.apex}"
+            yield _warning(
+                Location(at.file), wrong, f"add its NS records (and DS, if signed) to {above.apex}"
+            )
 
 
 def _rules_of(zone: Zone) -> Iterator[Fault]:

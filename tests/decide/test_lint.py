@@ -27,7 +27,7 @@ from steer.model.policy import (
     Weighted,
     When,
 )
-from steer.model.records import ZoneData
+from steer.model.records import TYPE_NS, Rdata, RRset, ZoneData
 from steer.model.service import ANYCAST, Addresses, HealthSettings, Pop, Prefix, Service, Target
 
 IPV4 = Addresses(ipv4=(IPv4Address("192.0.2.1"),))
@@ -360,3 +360,16 @@ def test_of_a_list_of_hosts_only_the_first_is_answered() -> None:
     ]
     assert [each for each in found if "n1" in each] == [], "a long TTL delays no failover there"
     assert [each for each in found if "n0" in each] != []
+
+
+@pytest.mark.parametrize("delegates", [False, True])
+def test_a_zone_below_another_that_does_not_delegate_it(delegates: bool) -> None:
+    """RFC 4035 section 2.3: what no NS leads to is denied by the signed zone above it."""
+    found = deployment(policy("web"))
+    (zone,) = found.zones
+    below = replace(zone, apex="sub.z", data=ZoneData((b"sub", b"z"), ()))
+    cut = RRset(below.data.apex, TYPE_NS, 60, (Rdata(names=((b"ns",),)),))
+    above = replace(zone, data=ZoneData((b"z",), (cut,) if delegates else ()))
+    said = [each for each in warnings(replace(found, zones=(above, below))) if "delegate" in each]
+    wrong = "z.yaml: the zone z, served here too, does not delegate sub.z"
+    assert said == ([] if delegates else [f"{wrong}; add its NS records (and DS, if signed) to z"])
