@@ -4,9 +4,12 @@
 set -euo pipefail
 
 PATH=$PATH:/usr/sbin # where nameservers are
-declare -A package_of=([dig]=bind9-dnsutils [kdig]=knot-dnsutils [dnsperf]=dnsperf [named]=bind9 [knotd]=knot [nsd]=nsd)
+declare -A package_of=(
+    [dig]=bind9-dnsutils [delv]=bind9-dnsutils [dnssec-verify]=bind9-utils [kdig]=knot-dnsutils [dnsperf]=dnsperf
+    [ldns-verify-zone]=ldnsutils [named]=bind9 [knotd]=knot [keymgr]=knot [nsd]=nsd
+)
 missing_tools=() missing_packages=()
-for tool in dig kdig dnsperf named knotd nsd; do
+for tool in "${!package_of[@]}"; do
     command -v "$tool" >/dev/null && continue
     missing_tools+=("$tool")
     missing_packages+=("${package_of[$tool]}")
