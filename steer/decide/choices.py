@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from steer.decide.catalogue import Catalogue
 from steer.model.choice import NO_CAP, NO_SET, ChoiceTable
-from steer.model.map import PlanTable
+from steer.model.map import NO_TARGET, PlanTable
 from steer.model.service import ANYCAST, Target
 from steer.model.status import PopHealth, PopState
 
@@ -85,7 +85,7 @@ def make_choices(
     set_a, set_aaaa = (sets.of_plans(chosen[family], family) for family in (4, 6))
     host = host_numbers(catalogue)
     cname = host[chosen[4][:, 0]]
-    cap = _caps(plans, states)
+    cap = _caps(plans, states, anycast)
     answers = (set_a != NO_SET) | (set_aaaa != NO_SET) | (cname != NO_SET)
     offset, count, alternatives = _alternatives(plans, answers)
     forced_rows, names = _forced(catalogue, forced, forced_services, len(plans))
@@ -172,9 +172,12 @@ def _of_family(plans: PlanTable, rank: NDArray[np.int8], lacks: NDArray[np.bool_
     return np.where(missing, np.int8(OUT), rank)
 
 
-def _caps(plans: PlanTable, states: TargetStates) -> NDArray[np.uint32]:
-    """TTL caps: short where any candidate or the catchment may be about to change."""
-    around = np.column_stack([plans.plan_targets, plans.catchment])
+def _caps(plans: PlanTable, states: TargetStates, anycast: NDArray[np.int32]) -> NDArray[np.uint32]:
+    """TTL caps: short where any candidate may be about to change, or, where anycast is a candidate or what is
+    left, the catchment."""
+    targets = plans.plan_targets
+    can_give_anycast = ~plans.no_fallback | (targets == anycast[plans.service][:, None]).any(axis=1)
+    around = np.column_stack([targets, np.where(can_give_anycast, plans.catchment, NO_TARGET)])
     changing = (around >= 0) & states.changing[around]
     cap = np.where(changing, states.ttl_cap_s[around], np.uint32(NO_CAP)).min(axis=1).astype(np.uint32)
     result: NDArray[np.uint32] = cap

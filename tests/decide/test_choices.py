@@ -26,6 +26,7 @@ from tests.decide.worlds import World, random_world
 
 ORDER = (PopState.UP, PopState.DEGRADED, PopState.UNKNOWN)
 States = dict[tuple[str, str], PopHealth]
+ALIAS_SEED = next(seed for seed in range(60) if "alias0" in random_world(seed).deployment.zones[0].policies)
 
 
 def random_states(world: World, chance: random.Random) -> States:
@@ -130,14 +131,19 @@ def test_choices_equal_the_plain_reading(seed: int) -> None:
                 assert answered(table, plan, 4), "never empty"
 
 
-def test_a_changing_candidate_shortens_the_ttl_and_nothing_else_does() -> None:
-    world = random_world(5)
-    plans = built_map(world).plans
+@pytest.mark.parametrize(("seed", "has_hosts"), [(5, False), (ALIAS_SEED, True)])
+def test_a_changing_candidate_shortens_the_ttl_and_nothing_else_does(seed: int, has_hosts: bool) -> None:
+    world = random_world(seed)
     catalogue = Catalogue.of(world.deployment)
     service = world.deployment.services["default"]
+    pops = [catalogue.index["default", Target("pop", pop)] for pop in service.pops]
+    plans = built_map(world).plans
+    plans = replace(plans, catchment=np.resize(np.array(pops, dtype=np.int32), len(plans)))
+    anycast = catalogue.index["default", ANYCAST]
     steady = {("default", pop): PopHealth(PopState.UP, "", 0.0) for pop in service.pops}
     table = make_choices(plans, catalogue, target_states(catalogue, steady), [], [])
     assert set(table.ttl_cap_s.tolist()) == {NO_CAP}
+    led_elsewhere = 0  # plans that a changing catchment leaves alone
     for pop in service.pops:
         states = {**steady, ("default", pop): PopHealth(PopState.UP, "", 0.0, changing=True)}
         table = make_choices(plans, catalogue, target_states(catalogue, states), [], [])
@@ -146,9 +152,14 @@ def test_a_changing_candidate_shortens_the_ttl_and_nothing_else_does() -> None:
         if region:
             touched.add(catalogue.index["default", Target("region", region)])
         for plan in range(len(plans)):
-            around = {*plans.plan_targets[plan].tolist(), int(plans.catchment[plan])}
+            around = set(plans.plan_targets[plan].tolist())
+            if anycast in around or not plans.no_fallback[plan]:
+                around.add(int(plans.catchment[plan]))
+            else:
+                led_elsewhere += int(plans.catchment[plan]) in touched - around
             cap = service.health.transition_ttl_s if around & touched else NO_CAP
             assert table.ttl_cap_s[plan] == cap
+    assert (led_elsewhere > 0) == has_hosts
 
 
 def test_forced_targets_get_rows_of_their_own_and_keep_every_type() -> None:
@@ -170,8 +181,7 @@ def test_forced_targets_get_rows_of_their_own_and_keep_every_type() -> None:
 
 
 def test_a_forced_host_gets_a_row_without_addresses() -> None:
-    seed = next(seed for seed in range(60) if "alias0" in random_world(seed).deployment.zones[0].policies)
-    world = random_world(seed)
+    world = random_world(ALIAS_SEED)
     plans = built_map(world).plans
     catalogue = Catalogue.of(world.deployment)
     host = catalogue.hosts[-1]
