@@ -1,6 +1,6 @@
 """What `steer check` says of a deployment that is sound: its size, its answers, how its zones are signed."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from steer.decide.answer_sets import ANSWER_SETS_MAX, AnswerSets, TooManyAnswerSets
 from steer.decide.key_states import key_set, utc
@@ -22,14 +22,18 @@ def count_answers(deployment: Deployment, plans: PlanTable) -> tuple[dict[str, i
     counts: dict[str, int | None] = {}
     faults: list[Fault] = []
     for zone in deployment.zones:
-        most = zone.dnssec.max_answer_sets if zone.dnssec else ANSWER_SETS_MAX
         try:
-            counts[zone.apex] = len(every.of_zone(zone, first, most))
+            counts[zone.apex] = len(every.of_zone(zone, first, answers_max(zone)))
         except TooManyAnswerSets as error:
             counts[zone.apex] = None
             faults += [too_many_fault(error)] if zone.dnssec else []
         first += len(zone.names)
     return counts, faults
+
+
+def answers_max(zone: Zone) -> int:
+    """How many answers of a zone are counted."""
+    return zone.dnssec.max_answer_sets if zone.dnssec else ANSWER_SETS_MAX
 
 
 def too_many_fault(error: TooManyAnswerSets) -> Fault:
@@ -50,7 +54,7 @@ def summary_of(
     pops = sum(len(service.pops) for service in deployment.services.values())
     yield f"policy {deployment.policy_hash[:12]}"
     yield f"zones {len(deployment.zones)}, steered names {names}, POPs {pops}"
-    yield f"plans {len(plans)}, answers that steered names can give {_total(answers)}"
+    yield f"plans {len(plans)}, answers that steered names can give {_total(deployment.zones, answers)}"
     for zone in deployment.zones:
         if zone.primaries:
             yield f"zone {zone.apex} comes from {' and '.join(map(str, zone.primaries))}: {_copy(zone)}"
@@ -70,11 +74,15 @@ def _copy(zone: Zone) -> str:
     return f"serial {int.from_bytes(soa.records[0].suffix[:4], 'big')}"
 
 
-def _total(answers: dict[str, int | None]) -> str:
-    known = [count for count in answers.values() if count is not None]
-    if len(known) < len(answers):
-        return f"more than {ANSWER_SETS_MAX + sum(known):,}"
-    return f"{sum(known):,}"
+def _total(zones: Sequence[Zone], answers: dict[str, int | None]) -> str:
+    """All zones' answers; those of a zone with too many up to its bound, and whose they are."""
+    beyond = [zone for zone in zones if answers[zone.apex] is None]
+    least = sum(count for count in answers.values() if count is not None) + sum(map(answers_max, beyond))
+    if not beyond:
+        return f"{least:,}"
+    apexes = ", ".join(zone.apex for zone in beyond[:LISTED_MAX])
+    more = f" and {len(beyond) - LISTED_MAX} more" if len(beyond) > LISTED_MAX else ""
+    return f"more than {least:,} (only the first of {apexes}{more} are counted)"
 
 
 def _keys(settings: DnssecSettings, now_s: float) -> str:

@@ -128,6 +128,7 @@ def test_a_signed_zone_with_too_many_answers_is_refused_at_the_name(cdn: Cdn) ->
     assert code == 1
     wrong = "the names of cdn.example up to `@` can be answered in more than 7 ways"
     assert f"cdn.example.yaml:6:3: {wrong}" in faults
+    assert "can give more than 7 (only the first of cdn.example are counted)" in said
     cdn.write("cdn.example.yaml", text.replace("7}", "8}"))
     code, said, faults = check(cdn)
     assert code == 0, faults
