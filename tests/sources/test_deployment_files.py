@@ -335,3 +335,14 @@ def damaged(data: bytes, chance: random.Random) -> bytes:
             or b"x"
         )
     return data
+
+
+def test_a_name_that_stands_where_names_explain_themselves_is_one_fault(directory: Path) -> None:
+    change(directory, ZONE, "names:", "explain: www\nnames:")
+    change(directory, "cdn.example.zone", "static ", "www HTTPS 1 . alpn=h2\nwww TXT x\nstatic ")
+    assert [fault.partition("; ")[0] for fault in faults_of(directory)] == [
+        "cdn.example.yaml:6:3: name `www` lies at or below `www`, where names explain themselves"
+    ]
+    change(directory, ZONE, "explain: www", "explain: static")
+    change(directory, "cdn.example.zone", "static ", "static TXT x\nstatic TXT y\nother ")
+    assert len(faults_of(directory)) == 1
