@@ -14,6 +14,7 @@ from steer.model.policy import Location
 from steer.model.primary import stand_in
 from steer.model.records import ZoneData
 from steer.model.service import Service
+from steer.sources.cname_hosts import check_hosts
 from steer.sources.cross_checks import check_deployment
 from steer.sources.dnssec_fields import check_signed_data, longest_ttl_s, with_keys
 from steer.sources.master_file import LARGEST_MASTER_FILE_BYTES, read_master_file
@@ -45,6 +46,7 @@ def read_deployment(directory: Path, *, is_stored: bool = False) -> tuple[Deploy
     check_deployment(steer, services, zones, reading.faults)
     if reading.faults.found:
         raise Refused(reading.faults.found)
+    check_hosts(zones, [plain for plain in data if plain is not None], reading.faults)
     deployment = _deployment(directory, steer, services, zones, data, dnssec, reading.hashes)
     return deployment, tuple(sorted(set(reading.faults.warnings)))
 

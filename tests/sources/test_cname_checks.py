@@ -207,3 +207,50 @@ def test_tests_expect_what_a_name_can_give(test: str, fault: str | None, tmp_pat
     directory = directory_with(tmp_path)
     change(directory, ZONE, "tests:\n", f"tests:\n  - {test}\n")
     assert [line.partition(": ")[2] for line in faults_of(directory)] == ([fault] if fault else [])
+
+
+@pytest.mark.parametrize(
+    ("host", "exists"),
+    [
+        ("origin.cdn.example", True),  # of the zone file
+        ("www.cdn.example", True),  # steered
+        ("a.shop.cdn.example", True),  # by the zone file's wildcard
+        ("a.b.tiles.cdn.example", True),  # by a steered wildcard
+        ("shop.cdn.example", True),  # between a name and the apex
+        ("child.cdn.example", True),  # a cut
+        ("no.child.cdn.example", True),  # below a cut
+        ("www._explain.cdn.example", True),  # of another zone, so to say
+        ("cdn.example", True),
+        ("orign.cdn.example", False),
+        ("a.www.cdn.example", False),  # what exists has no wildcard below it
+        ("a.ns1.cdn.example", False),
+        ("orign.example", True),  # nobody here knows
+        ("x.other.example", True),  # what a primary holds is not known
+        ("x.cdn.example.org", True),
+    ],
+)
+def test_hosts_that_the_own_zone_does_not_have_are_warned_of(host: str, exists: bool, tmp_path: Path) -> None:
+    rules = (
+        f'{{when: {{country: [BR]}}, answer: {{"cname:{host}": 1, "cname:a.example.net": 1}}}}, '
+        '{answer: "cname:www.example.net"}'
+    )
+    names = f'{NAME}  "*.tiles": {{policy: web}}\n'
+    directory = directory_with(tmp_path, f"  alias: {{rules: [{rules}]}}\n", names)
+    change(directory, ZONE, "names:", "explain: _explain\nnames:")
+    change(directory, "cdn.example.zone", "static ", "child NS ns1.example.net.\norigin A 192.0.2.9\nstatic ")
+    change(directory, "steer.yaml", "[cdn.example.yaml]", "[cdn.example.yaml, other.yaml]")
+    (directory / "other.yaml").write_text(
+        "zone: other.example\nprimary: {address: 192.0.2.1}\nnames: {www: {policy: p}}\n"
+        "policies: {p: {rules: [{answer: nearest}]}}\n"
+    )
+    _, warnings = taken(directory)
+    said = [warning for warning in warnings if "host `" in warning]
+    wrong = (
+        f"host `{host}` of this CNAME does not exist in cdn.example, which is served here; "
+        f"correct it, or add the host to cdn.example.zone or to `names` of {ZONE}"
+    )
+    assert [line.partition(": ")[2] for line in said] == ([] if exists else [wrong])
+    if said:
+        file, line, column, _ = said[0].split(":", 3)
+        text = (directory / file).read_text().splitlines()[int(line) - 1]
+        assert text[int(column) - 1 :].startswith(f'"cname:{host}"')
