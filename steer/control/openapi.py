@@ -138,6 +138,10 @@ def _schemas() -> dict[str, Any]:
                 "type": "object",
                 "additionalProperties": _object(pops={"type": "array", "items": pop}),
             },
+            stale={
+                "type": "boolean",
+                "description": "Whether nothing is known of how the POPs are now: their states are old",
+            },
             alarms={"type": "array", "items": _object(name=text, text=text)},
             overrides=overrides,
             pending={"type": ["object", "null"]},

@@ -188,7 +188,8 @@ class Signing:
             tuple(faults),
             moment.is_settled,
         )
-        log.info(
+        log.log(
+            logging.INFO if signed.made else logging.DEBUG,
             "signed %s in %.2f s: %d signatures made, %d reused",
             ", ".join(keys),
             report.took_s,

@@ -35,6 +35,7 @@ def state_json(runtime: Runtime, now_s: float) -> dict[str, Any]:
             name: _service(service, runtime.book.records)
             for name, service in (deployment.services if deployment else {}).items()
         },
+        "stale": runtime.book.stale,
         "alarms": [{"name": alarm.name, "text": alarm.text} for alarm in runtime.alarms],
         "overrides": overrides_json(Overrides(runtime.forced_now(now_s), runtime.drains_now(now_s))),
         "pending": _pending(runtime.pending),

@@ -105,6 +105,7 @@ class ZoneCopies:
             self.steady_s() - held.refresh.confirmed_s if held.copy else None,
             held.transfers,
             held.failures,
+            len(zone.left_out),
         )
 
     def as_json(self, zone: Zone) -> dict[str, Any] | None:
@@ -124,7 +125,7 @@ class ZoneCopies:
             "transfers": held.transfers,
             "failures": held.failures,
             "wrong": held.wrong,
-            "left_out": list(held.left_out),
+            "left_out": list(zone.left_out),
         }
 
     # --- writing, by the event loop alone ---
@@ -209,7 +210,9 @@ class ZoneCopies:
         if held.copy is None or zone.transferred == held.copy.digest:
             return zone
         made = overlay(held.copy, zone, faults)
-        return zone if made is None else replace(zone, data=made.data, transferred=held.copy.digest)
+        if made is None:
+            return zone
+        return replace(zone, data=made.data, transferred=held.copy.digest, left_out=made.left_out)
 
     def _to_wall_s(self, at_s: float) -> float:
         return self.wall_s() - (self.steady_s() - at_s)

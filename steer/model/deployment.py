@@ -100,7 +100,7 @@ class Zone:
 
     `primaries`: whom `data` is transferred from, in order; none: a master file says it. `transferred`: the
     SHA-256 hex of the copy that it comes from; '' as long as there is none, and `data` a stand-in that is
-    never answered."""
+    never answered. `left_out`: what of the copy `data` lacks, one line each."""
 
     apex: str
     data: ZoneData
@@ -112,6 +112,7 @@ class Zone:
     dnssec: DnssecSettings | None = None
     primaries: tuple[Primary, ...] = ()
     transferred: str = ""
+    left_out: tuple[str, ...] = ()
 
     @property
     def explain_apex(self) -> Labels | None:

@@ -52,13 +52,14 @@ LABELLED: Mapping[str, tuple[str, tuple[str, ...], str]] = {
 class ZoneReading:
     """A zone that has a primary. `state`: 0 serving, 1 stale, 2 not ready; `serial` and `age_s` (since a
     primary confirmed it) of the copy held, None where there is none; `transfers`, `failures`: since the
-    start."""
+    start; `left_out`: how much of the copy is not served, by kind and owner."""
 
     state: int
     serial: int | None
     age_s: float | None
     transfers: int
     failures: int
+    left_out: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,14 +254,18 @@ def _zone_families(zones: Mapping[str, ZoneReading]) -> Iterator[Metric]:
     failures = CounterMetricFamily(
         "steer_zone_refresh_failures", "Times that no primary gave anything, since the start", labels=labels
     )
+    left_out = GaugeMetricFamily(
+        "steer_zone_left_out", "What of the primary's data is not served, by kind and owner", labels=labels
+    )
     for apex, zone in sorted(zones.items()):
         state.add_metric((apex,), zone.state)
+        left_out.add_metric((apex,), zone.left_out)
         if zone.serial is not None and zone.age_s is not None:
             serial.add_metric((apex,), zone.serial)
             age.add_metric((apex,), zone.age_s)
         transfers.add_metric((apex,), zone.transfers)
         failures.add_metric((apex,), zone.failures)
-    yield from (state, serial, age, transfers, failures)
+    yield from (state, serial, age, transfers, failures, left_out)
 
 
 def _pop_families(now: Readings) -> Iterator[Metric]:

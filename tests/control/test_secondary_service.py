@@ -86,6 +86,7 @@ def test_it_follows_a_primary(cdn: Cdn, kind: str, started: Callable[..., Runnin
     assert text_of(server, "www") == '"beside"'
     server.wait_for_answer("nrt")  # what is steered lies over the primary's zone
     assert "not served from the primary: A records of `www.cdn.example`" in server.log
+    assert server.metric('steer_zone_left_out{zone="cdn.example"}') == 1
     plans = server.state["map"]
     primary.update(zone_text(SERIAL + 1, "plain2 TXT more\n"))
     wait_for(lambda: serial(server) == SERIAL + 1, "what a NOTIFY brought", limit_s=15)
@@ -98,7 +99,10 @@ def test_it_follows_a_primary(cdn: Cdn, kind: str, started: Callable[..., Runnin
     assert server.end() == 0
 
 
-def test_a_restart_serves_at_once_while_the_primary_is_down(cdn: Cdn, primary: RunningPrimary) -> None:
+def test_a_restart_serves_at_once_while_the_primary_is_down(
+    cdn: Cdn, started: Callable[..., RunningPrimary]
+) -> None:
+    primary = started("bind", cdn.top / "primary", zone_text(SERIAL, "www A 203.0.113.9\n"))
     configure(cdn, primary.port)
     server = cdn.serve()
     wait_for(lambda: serial(server) == SERIAL, "the zone")
@@ -111,6 +115,7 @@ def test_a_restart_serves_at_once_while_the_primary_is_down(cdn: Cdn, primary: R
     wait_for(lambda: secondary(server)["failures"], "a failure that is told")
     assert "cannot be reached" in str(secondary(server)["wrong"])
     assert secondary(server)["state"] == "serving"
+    assert secondary(server)["left_out"] == ["A records of `www.cdn.example`, which is steered here"]
     assert SECRET.decode() not in json.dumps(server.state) + server.log
     assert base64.b64encode(SECRET).decode() not in json.dumps(server.state) + server.log
 

@@ -1,6 +1,7 @@
 """Signing as the server does it: kept over restarts, held where keys or clock are at fault, renewed."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -123,12 +124,15 @@ def test_what_is_answered_with_do_is_signed(offline: Offline, hands: Hands) -> N
 
 
 def test_nothing_is_signed_twice_not_even_after_a_restart(
-    offline: Offline, hands: Hands, store: Store
+    offline: Offline, hands: Hands, store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO, "steer.control")
     serving = signed_by(offline.serving, CSK)
     signing = Signing(hands.guard(), store)
     first = make(offline, serving, signing).signing
     assert first is not None
+    assert "signatures made, 0 reused" in caplog.text
+    caplog.clear()
     assert (first.made > 10, first.reused, first.missing, first.faults) == (True, 0, 0, ())
     hands.passes(60)
     again = make(offline, serving, signing).signing
@@ -139,6 +143,7 @@ def test_nothing_is_signed_twice_not_even_after_a_restart(
     after = make(offline, serving, restarted).signing
     assert after is not None
     assert (after.made, after.reused) == (0, first.made)
+    assert caplog.text == ""  # nothing was made, so there is nothing to tell
 
 
 def test_torn_signatures_are_made_anew(offline: Offline, hands: Hands, store: Store) -> None:

@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from steer.model.status import Alarm, Load, PopHealth, PopState
 from steer.telemetry.counters import COUNTERS
-from steer.telemetry.metrics import GROUP_TEXTS, Metrics, Readings
+from steer.telemetry.metrics import GROUP_TEXTS, Metrics, Readings, ZoneReading
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 READINGS = Readings(
@@ -33,6 +33,7 @@ READINGS = Readings(
     overrides={"forced": 1, "drains": 0},
     pending_faults=3,
     plans=671,
+    zones={"cdn.example": ZoneReading(1, 7, 2.5, 3, 4, left_out=5)},
 )
 
 
@@ -79,6 +80,9 @@ def test_every_engine_counter_is_exposed_once(accept: str) -> None:
         ("steer_overrides", {"kind": "forced"}, 1),
         ("steer_pending_faults", {}, 3),
         ("steer_plans", {}, 671),
+        ("steer_zone_state", {"zone": "cdn.example"}, 1),
+        ("steer_zone_refresh_failures_total", {"zone": "cdn.example"}, 4),
+        ("steer_zone_left_out", {"zone": "cdn.example"}, 5),
         ("steer_reloads_total", {"outcome": "refused"}, 0),
     ],
 )
