@@ -51,13 +51,14 @@ _MADE_BY_SIGNING = {
 
 
 def dnssec_settings(beside: Path) -> Parser[DnssecSettings]:
-    """The settings, without the keys. `beside`: the file that names the directory relative to itself."""
+    """The settings, without the keys. `beside`: the file that names the directory relative to itself.
+
+    Where only other values than the directory are wrong, settings come all the same, so that the faults of
+    the keys are told beside those of the settings."""
 
     def parse(node: Node, faults: Faults) -> DnssecSettings | None:
-        before = len(faults.found)
         fields = read_fields(node, DNSSEC_KEYS, faults, "`dnssec`")
-        made = None if fields is None else _settings(fields, beside)
-        return made if len(faults.found) == before else None
+        return None if fields is None or "keys" in fields.meant else _settings(fields, beside)
 
     return parse
 
@@ -114,16 +115,20 @@ def check_signed_data(
             faults.add(Location(master, rrset.line, 1), wrong, fix)
 
 
-def _settings(fields: Fields, beside: Path) -> DnssecSettings:
+def _settings(fields: Fields, beside: Path) -> DnssecSettings | None:
     default = default_settings(beside)
+    directory = fields.optional(
+        "keys", any_path(beside, "keys"), None if "keys" in fields else default.keys_directory
+    )
+    before = len(fields.faults.found)
     validity = whole_seconds(SHORTEST_VALIDITY_S, LONGEST_VALIDITY_S, "14d")
-    validity_s = fields.optional("validity", validity, DEFAULT_VALIDITY_S)
+    unread_s = LONGEST_VALIDITY_S if "validity" in fields else DEFAULT_VALIDITY_S  # said wrong: not judged
+    validity_s = fields.optional("validity", validity, unread_s)
     refresh = whole_seconds(60, LONGEST_VALIDITY_S, "5d")
     jitter = whole_seconds(0, LONGEST_VALIDITY_S, "1d")
     offset = whole_seconds(0, 7 * DAY_S, "1h")
-    before = len(fields.faults.found)
     made = DnssecSettings(
-        keys_directory=fields.optional("keys", any_path(beside, "keys"), default.keys_directory),
+        keys_directory=directory or default.keys_directory,
         validity_s=validity_s,
         refresh_s=fields.optional("refresh", refresh, validity_s * 5 // 14),
         jitter_s=fields.optional("jitter", jitter, validity_s // 14),
@@ -144,4 +149,4 @@ def _settings(fields: Fields, beside: Path) -> DnssecSettings:
             f"refresh, {spelled_s(made.refresh_s)}, is not below validity less jitter, {spelled_s(left_s)}"
         )
         fields.faults.add(at, wrong, "lower `refresh` or `jitter`, or signatures are made anew without end")
-    return made
+    return None if directory is None else made

@@ -13,16 +13,16 @@ service; without `until` the line holds until it is taken back. Expired lines ar
 effect."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
 from steer.errors import Refused
 from steer.model.deployment import Deployment, Drain, ForcedTarget, Overrides
 from steer.model.policy import Location
-from steer.model.service import Target
+from steer.model.service import Service, Target
 from steer.sources.addresses import parse_domain_name
-from steer.sources.fields import read_fields, suggestion
+from steer.sources.fields import Fields, read_fields, suggestion
 from steer.sources.located_yaml import (
     LARGEST_FILE_BYTES,
     Faults,
@@ -69,8 +69,10 @@ def read_overrides(path: Path, deployment: Deployment) -> Overrides:
     return parse_overrides(data, str(path), deployment)
 
 
-def parse_overrides(data: bytes, file: str, deployment: Deployment) -> Overrides:
-    """The same from the file's bytes; nothing but comments means no overrides. Raises Refused."""
+def parse_overrides(data: bytes, file: str, deployment: Deployment | None) -> Overrides:
+    """The same from the file's bytes; nothing but comments means no overrides. Raises Refused.
+
+    `deployment`: None where that is refused itself; then the lines are proved by themselves alone."""
     faults = Faults()
     root = None if is_blank(data) else parse_yaml(data, file, faults)
     fields = None if root is None else read_fields(root, OVERRIDES_KEYS, faults, f"`{FILE_NAME}`")
@@ -104,7 +106,7 @@ def time_text(seconds: float) -> str:
     return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _read_forced_lines(node: Node, deployment: Deployment, faults: Faults) -> tuple[ForcedTarget, ...]:
+def _read_forced_lines(node: Node, deployment: Deployment | None, faults: Faults) -> tuple[ForcedTarget, ...]:
     found: dict[str, ForcedTarget] = {}
     for item in _lines(node, "forced", faults):
         fields = read_fields(item, FORCED_KEYS, faults, "a forced target")
@@ -114,20 +116,20 @@ def _read_forced_lines(node: Node, deployment: Deployment, faults: Faults) -> tu
         target: Target | None = fields.required("target", scalar(parse_target, "anycast"))
         until_s = fields.optional("until", scalar(parse_time_s, FORCED_KEYS["until"]), None)
         reason = fields.required("reason", text("a reason", LONGEST_REASON, "ticket 4711"))
-        if scope is None or target is None or reason is None:
-            continue
         if scope in found:
             wrong = f"`{scope}` is forced twice"
             faults.add(fields.location("scope"), wrong, "keep one line, also where the other has expired")
-        found[scope] = ForcedTarget(scope, target, reason, until_s)
-        wrong_scope = _why_not_in_force(scope, target, deployment)
+        if scope is None or target is None:
+            continue
+        found[scope] = ForcedTarget(scope, target, reason or "", until_s)
+        wrong_scope = None if deployment is None else _why_not_in_force(scope, target, deployment)
         if wrong_scope is not None:
             key = "scope" if wrong_scope[0].startswith("no zone") else "target"
             faults.add(fields.location(key), *wrong_scope)
     return tuple(found.values())
 
 
-def _read_drains(node: Node, deployment: Deployment, faults: Faults) -> tuple[Drain, ...]:
+def _read_drains(node: Node, deployment: Deployment | None, faults: Faults) -> tuple[Drain, ...]:
     found: dict[tuple[str, str | None], Drain] = {}
     for item in _lines(node, "drains", faults):
         fields = read_fields(item, DRAIN_KEYS, faults, "a drain")
@@ -137,21 +139,29 @@ def _read_drains(node: Node, deployment: Deployment, faults: Faults) -> tuple[Dr
         service = fields.optional("service", name("a service", "default"), None)
         until_s = fields.optional("until", scalar(parse_time_s, DRAIN_KEYS["until"]), None)
         reason = fields.required("reason", text("a reason", LONGEST_REASON, "power works"))
-        if service is not None and service not in deployment.services:
-            fix = suggestion(service, tuple(deployment.services), "the services are")
-            faults.add(fields.location("service"), f"no service `{service}`", fix)
+        if deployment is not None:
+            _check_drain(fields, pop, service, deployment.services)
+        if pop is None:
             continue
-        services = [deployment.services[service]] if service is not None else deployment.services.values()
-        if pop is None or reason is None:
-            continue
-        pops = tuple(sorted({known for each in services for known in each.pops}))
-        if pop not in pops:
-            faults.add(fields.location("pop"), f"no POP `{pop}`", suggestion(pop, pops, "the POPs are"))
         if (pop, service) in found:
             wrong = f"POP `{pop}` is drained twice"
             faults.add(fields.location("pop"), wrong, "keep one line, also where the other has expired")
-        found[pop, service] = Drain(pop, service, reason, until_s)
+        found[pop, service] = Drain(pop, service, reason or "", until_s)
     return tuple(found.values())
+
+
+def _check_drain(
+    fields: Fields, pop: str | None, service: str | None, services: Mapping[str, Service]
+) -> None:
+    """The service of a drain exists, and has the POP; a POP of none is looked for in all of them."""
+    if service is not None and service not in services:
+        fix = suggestion(service, tuple(services), "the services are")
+        fields.faults.add(fields.location("service"), f"no service `{service}`", fix)
+        service = None
+    searched = services.values() if service is None else (services[service],)
+    pops = tuple(sorted({known for each in searched for known in each.pops}))
+    if pop is not None and pop not in pops:
+        fields.faults.add(fields.location("pop"), f"no POP `{pop}`", suggestion(pop, pops, "the POPs are"))
 
 
 def _lines(node: Node, key: str, faults: Faults) -> tuple[Node, ...]:

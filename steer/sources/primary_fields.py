@@ -41,18 +41,13 @@ def primaries(beside: Path, reading: Reading) -> Parser[tuple[Primary, ...]]:
         if fields is None:
             return None
         address = fields.required("address", server_address(PRIMARY_KEYS["address"]))
+        port = fields.optional("port", integer(1, 65535, 53), 53)
         primary_key = fields.optional("key", _key(beside, reading), None)
         notifiers = listed(
             server_address("192.0.2.54"), PRIMARY_KEYS["notify_from"], 0, LARGEST_NOTIFIER_COUNT
         )
-        if address is None:
-            return None
-        return Primary(
-            address=address,
-            port=fields.optional("port", integer(1, 65535, 53), 53),
-            key=primary_key,
-            notify_from=fields.optional("notify_from", notifiers, ()),
-        )
+        notify_from = fields.optional("notify_from", notifiers, ())
+        return None if address is None else Primary(address, port, primary_key, notify_from)
 
     parse_list = listed(parse_primary, "{address: 192.0.2.53}", 1, LARGEST_PRIMARY_COUNT)
 

@@ -95,6 +95,24 @@ def test_no_file_is_no_fault_and_a_strange_one_is(path: Path) -> None:
             ["o:1:10: a drain is `fra`, not a mapping; write `{pop: fra, service: default}`"],
         ),
         ("drains: [{pop: fra}]\n", ['o:1:10: `reason` is missing; add it, such as `reason: "power works"`']),
+        (
+            "drains: [{pop: frq, service: video}]\n",
+            [
+                'o:1:10: `reason` is missing; add it, such as `reason: "power works"`',
+                "o:1:16: no POP `frq`; did you mean `fra`?",
+                "o:1:30: no service `video`; the services are `default`",
+            ],
+        ),
+        (
+            'forced: [{scope: all, target: "pop:ams"}]\n',
+            [
+                'o:1:10: `reason` is missing; add it, such as `reason: "ticket 4711"`',
+                (
+                    "o:1:31: `www.cdn.example` is of service `default`, which has no `pop:ams`; "
+                    "write another target, or force the names of one service each"
+                ),
+            ],
+        ),
         ("drains: [{pop: frq, reason: x}]\n", ["o:1:16: no POP `frq`; did you mean `fra`?"]),
         (
             "drains: [{pop: fra, service: video, reason: x}]\n",

@@ -23,6 +23,15 @@ def directory(tmp_path: Path) -> Path:
     return made
 
 
+def test_no_fault_of_a_primary_hides_another(directory: Path) -> None:
+    change(directory, ZONE, KEYED, "primary: {adress: 192.0.2.53, port: 0, notify_from: [x]} ")
+    assert [each.partition(";")[0] for each in faults_of(directory)] == [
+        "cdn.example.yaml:3:11: unknown key `adress` in a primary",
+        "cdn.example.yaml:3:37: `0` is not a whole number from 1 to 65535",
+        "cdn.example.yaml:3:54: `x` is not an IP address",
+    ]
+
+
 def write_key(directory: Path, text: str, mode: int = 0o600) -> None:
     path = directory / "tsig.key"
     path.write_text(text)
