@@ -23,8 +23,10 @@ class Fault:
 
 
 class Refused(Exception):
-    """An input refused whole, with every fault found in it (at least one, sorted, none twice)."""
+    """An input refused whole, with every fault found in it (at least one, sorted, none twice); `warnings`:
+    what beside them only looks wrong."""
 
-    def __init__(self, faults: Iterable[Fault]) -> None:
+    def __init__(self, faults: Iterable[Fault], warnings: Iterable[Fault] = ()) -> None:
         self.faults = tuple(sorted(set(faults)))
+        self.warnings = tuple(sorted(set(warnings)))
         super().__init__("\n".join(str(fault) for fault in self.faults))

@@ -1,6 +1,7 @@
 """`steer check`: read everything, look for what is hardly meant, and run the policy's own tests on the
 engine."""
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -13,8 +14,10 @@ import dns.name
 import dns.rdatatype
 
 from steer.control.check_summary import count_answers, summary_of
+from steer.control.directories import cache_directory
 from steer.control.explain import DEFAULT_RESOLVER, Question, World, ask
-from steer.control.offline import Offline, load_offline
+from steer.control.inputs import find_databases, read_inputs, read_overrides_in
+from steer.control.offline import Offline, load_offline, map_of
 from steer.errors import Fault, Refused
 from steer.model.deployment import Overrides, Zone
 from steer.model.policy import PolicyTest
@@ -40,7 +43,7 @@ async def check(directory: Path, environment: Mapping[str, str], progress: Calla
     try:
         offline = await load_offline(directory, environment, progress)
     except Refused as refused:
-        return Checked(refused.faults, (), ())
+        return await _with_faults_behind(refused, directory, environment, progress)
     deployment, plans = offline.serving.deployment, offline.serving.map_file.plans
     failed = run_tests(offline)
     answers, too_many = count_answers(deployment, plans)
@@ -50,6 +53,34 @@ async def check(directory: Path, environment: Mapping[str, str], progress: Calla
         f"{tests - len(failed)} of {tests} tests hold ({offline.form.name} engine)",
     )
     return Checked((*too_many, *failed), offline.serving.inputs.warnings, summary)
+
+
+async def _with_faults_behind(
+    refused: Refused, directory: Path, environment: Mapping[str, str], progress: Callable[[str], None]
+) -> Checked:
+    """What was refused, with what stands behind it: faults of overrides, databases and bounds, and warnings,
+    as far as the rest can be read without DNSSEC keys."""
+    faults, warnings = [*refused.faults], [*refused.warnings]
+    inputs = None
+    try:
+        inputs = await asyncio.to_thread(read_inputs, directory, skips_keys=True)
+        warnings += inputs.warnings
+    except Refused as again:
+        faults += again.faults
+    try:
+        await asyncio.to_thread(read_overrides_in, directory, inputs.deployment if inputs else None)
+    except Refused as again:
+        faults += again.faults
+    if inputs is not None:
+        try:
+            databases = await asyncio.to_thread(
+                find_databases, inputs.deployment, cache_directory(environment)
+            )
+            map_file = await map_of(inputs, databases, environment, progress)
+            faults += count_answers(inputs.deployment, map_file.plans)[1]
+        except Refused as again:
+            faults += again.faults
+    return Checked(tuple(sorted({*faults})), tuple(sorted({*warnings})), ())
 
 
 def run_tests(offline: Offline) -> list[Fault]:

@@ -51,14 +51,14 @@ class Inputs:
         return tuple(dict.fromkeys(unread))
 
 
-def read_inputs(directory: Path, *, is_stored: bool = False) -> Inputs:
+def read_inputs(directory: Path, *, is_stored: bool = False, skips_keys: bool = False) -> Inputs:
     """Read and prove the policy directory (an absolute path), or a copy of one in the store. Raises Refused
-    with every fault."""
+    with every fault. `skips_keys`: signed zones come without keys, to look for what else is wrong."""
     for _ in range(READS_MAX):
-        deployment, warnings = read_deployment(directory, is_stored=is_stored)
+        deployment, warnings = read_deployment(directory, is_stored=is_stored, skips_keys=skips_keys)
         contents = _contents(deployment)
         if contents is not None:
-            to_come = () if is_stored else _check_keys(deployment, time.time())
+            to_come = () if is_stored or skips_keys else _check_keys(deployment, time.time())
             return Inputs(deployment, tuple(sorted({*warnings, *lint(deployment), *to_come})), contents)
     fix = "write the files whole, then rename them into place"
     raise Refused([Fault(str(directory), 0, 0, "the files change while they are being read", fix)])
@@ -84,9 +84,9 @@ def find_databases(deployment: Deployment, cache: Path) -> Databases:
     return Databases(city, asn)
 
 
-def read_overrides_in(directory: Path, deployment: Deployment) -> tuple[Overrides, bytes]:
+def read_overrides_in(directory: Path, deployment: Deployment | None) -> tuple[Overrides, bytes]:
     """The break-glass lines beside a policy, and the file's bytes (none where there is no file). Raises
-    Refused."""
+    Refused. `deployment`: None where that is refused itself."""
     path = directory / OVERRIDES_NAME
     try:
         data = read_bounded(path, LARGEST_FILE_BYTES)
@@ -114,7 +114,7 @@ def _check_keys(deployment: Deployment, now_s: float) -> list[Fault]:
             faults += wrong
             warnings += to_come
     if faults:
-        raise Refused(faults)
+        raise Refused(faults, warnings)
     return warnings
 
 

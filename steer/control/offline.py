@@ -12,7 +12,7 @@ from typing import Any
 from steer.control.directories import cache_directory, state_directory
 from steer.control.explain import World
 from steer.control.inputs import Inputs, find_databases, read_inputs, read_overrides_in
-from steer.control.map_child import Databases, MapBuildError, ensure_map
+from steer.control.map_child import Databases, MapBuildError, MapFile, ensure_map
 from steer.control.runtime import Serving, prepare
 from steer.control.slow_clock import build_fault
 from steer.control.wire_settings import COOKIE_SECRET_BYTES
@@ -57,8 +57,20 @@ async def load_offline(
     overrides, _ = await asyncio.to_thread(read_overrides_in, directory, inputs.deployment)
     cache = cache_directory(environment)
     databases = await asyncio.to_thread(find_databases, inputs.deployment, cache)
-    serving = await _serving(form, inputs, databases, _maps(inputs, environment), progress)
+    map_file = await map_of(inputs, databases, environment, progress)
+    secret = os.urandom(COOKIE_SECRET_BYTES)
+    serving = await asyncio.to_thread(prepare, form, inputs, databases, map_file, Registry(), secret)
     return Offline(form, serving, overrides)
+
+
+async def map_of(
+    inputs: Inputs, databases: Databases, environment: Mapping[str, str], progress: Callable[[str], None]
+) -> MapFile:
+    """The deployment's map, from a cache or built now. Raises Refused."""
+    try:
+        return await ensure_map(inputs.deployment, databases, _maps(inputs, environment), progress)
+    except MapBuildError as error:
+        raise Refused([build_fault(inputs.deployment.directory, error)]) from error
 
 
 async def poll_once(offline: Offline) -> World:
@@ -87,17 +99,6 @@ async def poll_once(offline: Offline) -> World:
         now_s,
         f"the files in {deployment.directory}, no server was asked; POPs polled once just now",
     )
-
-
-async def _serving(
-    form: EngineForm, inputs: Inputs, databases: Databases, maps: Path, progress: Callable[[str], None]
-) -> Serving:
-    try:
-        map_file = await ensure_map(inputs.deployment, databases, maps, progress)
-    except MapBuildError as error:
-        raise Refused([build_fault(inputs.deployment.directory, error)]) from error
-    secret = os.urandom(COOKIE_SECRET_BYTES)
-    return await asyncio.to_thread(prepare, form, inputs, databases, map_file, Registry(), secret)
 
 
 def _maps(inputs: Inputs, environment: Mapping[str, str]) -> Path:

@@ -27,15 +27,18 @@ DEPLOYMENT_KEY_BYTES = 16
 _KEY_DOMAIN = b"steer deployment\0"
 
 
-def read_deployment(directory: Path, *, is_stored: bool = False) -> tuple[Deployment, tuple[Fault, ...]]:
+def read_deployment(
+    directory: Path, *, is_stored: bool = False, skips_keys: bool = False
+) -> tuple[Deployment, tuple[Fault, ...]]:
     """The deployment in `directory`, and what in it only looks wrong. Raises Refused with every fault.
 
     `overrides.yaml` is not part of it: `overrides_file` reads it, since it changes on its own. Nor is what
-    primaries hold: a zone of theirs has a stand-in for its data. `is_stored`: it is a copy in the store."""
-    reading = Reading(directory, is_stored)
+    primaries hold: a zone of theirs has a stand-in for its data. `is_stored`: it is a copy in the store.
+    `skips_keys`: signed zones come without keys, whatever is wrong with those."""
+    reading = Reading(directory, is_stored, skips_keys)
     steer = read_steer_file(directory / FILE_NAME, reading)
     if steer is None:
-        raise Refused(reading.faults.found)
+        raise Refused(reading.faults.found, reading.faults.warnings)
     services: dict[str, Service] = {}
     if steer.pops is not None:
         services = read_pops_file(steer.pops, steer.pops_at, reading)
@@ -45,7 +48,7 @@ def read_deployment(directory: Path, *, is_stored: bool = False) -> tuple[Deploy
     dnssec = [_read_dnssec(zone, plain, others, reading) for zone, plain in zip(zones, data, strict=True)]
     check_deployment(steer, services, zones, reading.faults)
     if reading.faults.found:
-        raise Refused(reading.faults.found)
+        raise Refused(reading.faults.found, reading.faults.warnings)
     check_hosts(zones, [plain for plain in data if plain is not None], reading.faults)
     deployment = _deployment(directory, steer, services, zones, data, dnssec, reading.hashes)
     return deployment, tuple(sorted(set(reading.faults.warnings)))
@@ -100,6 +103,8 @@ def _read_dnssec(
     if plain is not None and not zone.primaries:
         longest_s = longest_ttl_s(plain, (name.ttl_s for name in zone.names))
         check_signed_data(settings, zone.dnssec_at, plain, longest_s, str(zone.master), reading.faults)
+    if reading.skips_keys:
+        return settings
     return with_keys(settings, zone.apex_labels, zone.dnssec_at, reading)
 
 

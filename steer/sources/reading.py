@@ -16,10 +16,12 @@ from steer.sources.scalars import Wrong, scalar
 @dataclass(slots=True)
 class Reading:
     """What has been read so far. `hashes`: file -> SHA-256 hex of the very bytes that were read. `is_stored`:
-    the directory is a copy in the store, in which files of secrets are empty where the originals are gone."""
+    the directory is a copy in the store, in which files of secrets are empty where the originals are gone.
+    `skips_keys`: DNSSEC keys are not looked at."""
 
     directory: Path
     is_stored: bool = False
+    skips_keys: bool = False
     faults: Faults = field(default_factory=Faults)
     hashes: dict[Path, str] = field(default_factory=dict)
 

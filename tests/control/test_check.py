@@ -65,6 +65,31 @@ def test_faults_of_overrides_and_databases_are_found_too(cdn: Cdn) -> None:
     assert (code, "city.mmdb" in faults) == (1, True)
 
 
+def test_no_fault_hides_another(cdn: Cdn) -> None:
+    text = cdn.zone(more='  "@": {policy: web}\n').replace("names:", "dnssec: {max_answer_sets: 7}\nnames:")
+    text = text.replace("policies:\n", "policies:\n  idle: {rules: [{answer: anycast}]}\n")
+    cdn.write("cdn.example.yaml", text)
+    cdn.write("overrides.yaml", "drains: [{pop: fra, service: nosuch}]\n")
+    code, _, said = check(cdn)
+    assert code == 1
+    for wrong in (
+        "no directory",
+        "in more than 7 ways",
+        "`reason` is missing",
+        "no service `nosuch`",
+        "warning: ",
+        "uses policy `idle`",
+    ):
+        assert wrong in said, said
+    assert cdn.command("keys", "make", str(cdn.directory), "cdn.example").returncode == 0
+    (private,) = (cdn.directory / "keys").glob("*.private")
+    private.write_bytes(b"")
+    cdn.write("cdn.example.yaml", text.replace("{max", "{refresh: 20d, max"))
+    _, _, said = check(cdn)
+    for wrong in ("refresh, 20d, is not below", "no `Private-key-format: v1.3`", "`reason` is missing"):
+        assert wrong in said, said
+
+
 def test_what_is_hardly_meant_is_a_warning_and_no_fault(cdn: Cdn) -> None:
     more = "policies:\n  idle: {rules: [{answer: anycast}]}\n"
     more += "  web: {rules: [{answer: anycast}, {answer: nearest}]}\n"
