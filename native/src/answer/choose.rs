@@ -44,8 +44,6 @@ pub(super) struct Chosen<'s> {
     pub(super) ttl_s: u32,
     /// SCOPE PREFIX-LENGTH.
     pub(super) scope_bits: u8,
-    /// How it came about.
-    pub(super) reason: Reason,
 }
 
 /// What a client is given.
@@ -59,8 +57,8 @@ pub(super) enum Given<'s> {
     Host(u32),
     /// Templates, and the octets of the IPv4 and IPv6 addresses for their hints.
     Hints(&'s SteeredRrset, [&'s [u8]; 2]),
-    /// The reason.
-    Explanation,
+    /// How the choice came about.
+    Explanation(Reason),
 }
 
 /// How a choice came about.
@@ -205,7 +203,7 @@ pub(super) fn choose<'s>(
     let first = first_sought(wanted, steered);
     let picked = pick(view, choice, placed.client, first);
     count(&picked, steered, counters);
-    let reason = Reason {
+    let reason = |picked: &Picked<'_>| Reason {
         by_ecs: placed.client.by_ecs,
         is_forced: false,
         arm: placed.arm,
@@ -238,7 +236,7 @@ pub(super) fn forced<'s>(
         counters.count(Counter::AnswersForced);
     }
     let (rule, target) = (choice.rule_counter, choice.target_counter);
-    let reason = Reason { by_ecs: false, is_forced: true, arm: NONE, rule, target };
+    let reason = |_: &Picked<'_>| Reason { by_ecs: false, is_forced: true, arm: NONE, rule, target };
     Some(give(view, wanted, kind, steered, picked, pick, reason))
 }
 
@@ -285,7 +283,7 @@ fn count(picked: &Picked<'_>, steered: &Steered, counters: &Counters) {
     }
 }
 
-/// From what was picked to what is answered. `pick`: for what is chosen beside it.
+/// From what was picked to what is answered. `pick`: for what is chosen beside it; `reason`: for whoever asks.
 #[inline(always)]
 fn give<'s>(
     view: &View<'s>,
@@ -294,7 +292,7 @@ fn give<'s>(
     steered: &Steered,
     picked: Picked<'s>,
     pick: impl Fn(Sought) -> Picked<'s>,
-    reason: Reason,
+    reason: impl FnOnce(&Picked<'s>) -> Reason,
 ) -> Chosen<'s> {
     let ttl_s = steered.ttl_s.min(picked.ttl_cap_s());
     let addresses =
@@ -302,14 +300,14 @@ fn give<'s>(
     let given = match wanted {
         Wanted::A => addresses(false),
         Wanted::Aaaa => addresses(true),
-        Wanted::Service => return give_hints(view, kind, steered, picked, pick, reason),
+        Wanted::Service => return give_hints(view, kind, steered, picked, pick),
         _ if picked.index == NONE => Given::Nothing,
         Wanted::Cname => Given::Host(picked.index),
-        Wanted::Explanation => Given::Explanation,
+        Wanted::Explanation => Given::Explanation(reason(&picked)),
     };
     // ECS-13: what there is never depends on the client.
     let scope_bits = if matches!(given, Given::Nothing) { 0 } else { picked.client.scope_bits };
-    Chosen { given, ttl_s, scope_bits, reason }
+    Chosen { given, ttl_s, scope_bits }
 }
 
 /// Step 5: the hints of SVCB and HTTPS agree with what A and AAAA are told (DNS-12). `first`: for A, or for
@@ -321,7 +319,6 @@ fn give_hints<'s>(
     steered: &Steered,
     first: Picked<'s>,
     pick: impl Fn(Sought) -> Picked<'s>,
-    reason: Reason,
 ) -> Chosen<'s> {
     let has = |flag| steered.flags & flag != 0;
     let second = if has(STEERED_A) && has(STEERED_AAAA) { pick(Sought::Ipv6) } else { first };
@@ -333,8 +330,7 @@ fn give_hints<'s>(
             given: Given::Hints(rrset, [ipv4, ipv6].map(Option::unwrap_or_default)),
             ttl_s: rrset.ttl_s.min(cap_s),
             scope_bits: first.client.scope_bits,
-            reason,
         },
-        None => Chosen { given: Given::Nothing, ttl_s: cap_s, scope_bits: 0, reason },
+        None => Chosen { given: Given::Nothing, ttl_s: cap_s, scope_bits: 0 },
     }
 }

@@ -94,7 +94,7 @@ impl ReplyOptions<'_> {
 }
 
 fn put_option(message: &mut Message<'_>, code: u16, data: &[u8]) -> Result<(), Full> {
-    message.put_u16(code)?;
-    message.put_u16(data.len() as u16)?;
+    let ([a, b], [c, d]) = (code.to_be_bytes(), (data.len() as u16).to_be_bytes());
+    message.put(&[a, b, c, d])?;
     message.put(data)
 }

@@ -2,7 +2,7 @@
 use std::fmt::{self, Write};
 use std::net::Ipv4Addr;
 
-use super::super::choose::Chosen;
+use super::super::choose::Reason;
 use super::Task;
 use crate::snapshot::format::NONE;
 use crate::wire::{Full, Message};
@@ -33,8 +33,12 @@ impl Write for Text {
 }
 
 /// Writes the RDATA.
-pub(super) fn put(message: &mut Message<'_>, task: &Task<'_>, chosen: &Chosen<'_>) -> Result<(), Full> {
-    let reason = &chosen.reason;
+pub(super) fn put(
+    message: &mut Message<'_>,
+    task: &Task<'_>,
+    scope_bits: u8,
+    reason: &Reason,
+) -> Result<(), Full> {
     let label = |counter| task.view.records.label_of(counter).unwrap_or(b"-");
     string(message, |text| client(text, task, reason.by_ecs))?;
     if reason.arm != NONE {
@@ -42,7 +46,7 @@ pub(super) fn put(message: &mut Message<'_>, task: &Task<'_>, chosen: &Chosen<'_
     }
     words(message, b"rule ", if reason.is_forced { b"override" } else { label(reason.rule) })?;
     words(message, b"target ", label(reason.target))?;
-    string(message, |text| write!(text, "scope {}", chosen.scope_bits))?;
+    string(message, |text| write!(text, "scope {scope_bits}"))?;
     string(message, |text| {
         let number = |identity: &[u8; 16]| {
             identity.first_chunk::<IDENTITY_BYTES>().map_or(0, |octets| u64::from_be_bytes(*octets))

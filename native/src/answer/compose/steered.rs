@@ -1,5 +1,5 @@
 //! Writes what was chosen for a steered name: addresses, a CNAME, SVCB and HTTPS with hints, an explanation.
-use super::super::choose::{Chosen, Given};
+use super::super::choose::{Chosen, Given, Reason};
 use super::super::resolve::Owner;
 use super::super::{address_bytes, addresses_key};
 use super::Composer;
@@ -48,7 +48,7 @@ impl<'a> Composer<'a> {
                 self.services(message, owner, rrset, ttl_s, hints)?;
                 self.signatures(message, Section::Answer, owner, signatures, ttl_s)
             }
-            Given::Explanation => self.explanation(message, owner, chosen),
+            Given::Explanation(ref reason) => self.explanation(message, owner, chosen, reason),
         }
     }
 
@@ -103,10 +103,11 @@ impl<'a> Composer<'a> {
         message: &mut Message<'_>,
         owner: Owner,
         chosen: &Chosen<'_>,
+        reason: &Reason,
     ) -> Result<(), Full> {
         self.owner(message, owner)?;
         message.put_type_and_ttl(kinds::TXT, chosen.ttl_s)?;
-        message.put_rdata(|message| super::explain::put(message, &self.task, chosen))?;
+        message.put_rdata(|message| super::explain::put(message, &self.task, chosen.scope_bits, reason))?;
         message.count(Section::Answer, 1);
         Ok(())
     }
