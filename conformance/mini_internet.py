@@ -131,7 +131,7 @@ def _steer_keys(deployment: Path) -> str:
         found = re.search(r"^(?:; )?Publish: (\d+)", text, re.M)
         assert found is not None
         file.write_text(re.sub(r"(SyncPublish: )\d+", rf"\g<1>{found[1]}", text))
-    return run([*steer, "ds", str(deployment), ZONE.rstrip(".")])
+    return run([*steer, "ds", "--early", str(deployment), ZONE.rstrip(".")])
 
 
 @contextmanager

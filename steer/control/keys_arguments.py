@@ -55,7 +55,10 @@ def add_keys_commands(parser: argparse.ArgumentParser) -> None:
     command = _add(commands, "list", _run_list, "what each key does now, and what comes next", zone="?")
     command.add_argument("--json", action="store_true", help="print everything as one JSON list")
 
-    _add(commands, "ds", _run_ds, "the DS records for the parent zone")
+    command = _add(commands, "ds", _run_ds, "the DS records for the parent zone")
+    command.add_argument(
+        "--early", action="store_true", help="print a DS also before its time, when it may break the zone"
+    )
 
     command = _add(commands, "roll", _run_roll, "begin to replace the KSK or CSK, or what an option says")
     kinds = command.add_mutually_exclusive_group()
@@ -103,7 +106,8 @@ def _run_ds_seen(given: argparse.Namespace, now_s: int) -> Said:
 
 
 def _run_ds(given: argparse.Namespace, now_s: int) -> Said:
-    return Said(ds_lines(open_zone(_directory(given), given.zone), now_s), [])
+    lines, are_any = ds_lines(open_zone(_directory(given), given.zone), now_s, early=given.early)
+    return Said(lines, [], are_any)
 
 
 def _run_delete_old(given: argparse.Namespace, now_s: int) -> Said:

@@ -5,7 +5,9 @@ locked, and files written. Every function raises Refused with what an operator c
 
 import os
 import pwd
-from collections.abc import Callable
+import re
+import shlex
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,10 +37,12 @@ from steer.sources.file_edit import locked
 from steer.sources.key_edit import Owner, make_directory, make_key, remove_key, set_times
 from steer.sources.key_files import read_keys
 from steer.sources.reading import Reading
+from steer.sources.scalars import spelled_s
 from steer.sources.steer_file import FILE_NAME, SteerFile, read_steer_file
 from steer.sources.zone_file import ZoneFile, read_zone_file
 
 KIND_OF_ROLL = {"sep": roll_sep, "zsk": roll_zsk, "split": split_csk, "merge": merge_into_csk}
+_COMMAND = re.compile(r"`steer keys ([a-z-]+)([^`]*)`")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,13 +138,14 @@ def delete_old(zone: SignedZone, now_s: int) -> list[str]:
     return [f"removed {key.path.name} and its private half" for key in over] or ["no key is past its time"]
 
 
-def ds_lines(zone: SignedZone, now_s: int) -> list[str]:
-    """`steer keys ds`: DS records for the parent as lines of a zone file, what to know in comments."""
+def ds_lines(zone: SignedZone, now_s: int, *, early: bool) -> tuple[list[str], bool]:
+    """`steer keys ds`: DS records for the parent as lines of a zone file, what to know in comments; and
+    whether there is any. A DS whose time has not come is a comment too, unless `early` ones are wanted."""
     if not zone.is_signed:
         fix = "add `dnssec: {}` first: a DS without signatures makes the zone bogus"
         raise Refused([Fault(zone.zone.file, 0, 0, f"{zone.apex} is not signed", fix)])
     settings = keys_of(zone)
-    lines = []
+    lines, are_any = [], False
     for key, from_s in may_be_at_parent(settings, now_s):
         digest = key.ds[4:].hex().upper()
         if from_s > now_s:
@@ -149,7 +154,10 @@ def ds_lines(zone: SignedZone, now_s: int) -> list[str]:
             )
         elif key.times.sync_delete_s is not None:
             lines.append(f"; until {utc(key.times.sync_delete_s)}, then that of its successor")
-        lines.append(f"{zone.apex}. IN DS {key.tag} {key.algorithm} {DIGEST_SHA256} {digest}")
+        is_due = early or from_s <= now_s
+        are_any |= is_due
+        record = f"{zone.apex}. IN DS {key.tag} {key.algorithm} {DIGEST_SHA256} {digest}"
+        lines.append(record if is_due else f"; not yet: {record}")
     if not lines:
         fix = "see `steer keys list`"
         raise Refused([Fault(str(settings.keys_directory), 0, 0, "no KSK or CSK is in use", fix)])
@@ -159,7 +167,13 @@ def ds_lines(zone: SignedZone, now_s: int) -> list[str]:
         if now.cds_delete
         else ", ".join(str(key.tag) for key in now.cds) or "nothing"
     )
-    return [*lines, f"; CDS and CDNSKEY say now: {said}"]
+    return [*lines, f"; CDS and CDNSKEY say now: {said}"], are_any
+
+
+def with_arguments(texts: Iterable[str], zone: SignedZone) -> list[str]:
+    """The texts with directory and zone in every `steer keys` command, which can be pasted then."""
+    where = f"{shlex.quote(str(zone.directory))} {zone.apex}"
+    return [_COMMAND.sub(lambda found: f"`steer keys {found[1]} {where}{found[2]}`", text) for text in texts]
 
 
 # --- helpers ---
@@ -184,7 +198,8 @@ def _step(
         try:
             step = plan(settings, delays_of(settings, longest_s))
         except TooEarly as refusal:
-            raise Refused([Fault(str(settings.keys_directory), 0, 0, str(refusal), "")]) from refusal
+            (why,) = with_arguments([str(refusal)], zone)
+            raise Refused([Fault(str(settings.keys_directory), 0, 0, why, "")]) from refusal
         made = [
             make_key(
                 settings.keys_directory,
@@ -201,7 +216,11 @@ def _step(
             set_times(key, times)
     whole = replace(settings, keys=(*settings.keys, *made))
     said = [f"made {key.path} and its private half ({role_of(whole, key, 0)} {key.tag})" for key in made]
-    return [*said, *step.says]
+    if step.make or step.change:
+        within = f"within {spelled_s(settings.propagation_s)} (`propagation`)"
+        said.append(f"copy {settings.keys_directory} to the other nameservers of the zone {within}")
+    new_tag = next((str(key.tag) for key in made if key.is_sep), "TAG")
+    return [*said, *with_arguments((text.replace("TAG`", f"{new_tag}`") for text in step.says), zone)]
 
 
 def _longest_ttl_s(zone: SignedZone, given_s: int | None) -> int:

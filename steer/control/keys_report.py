@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from steer.control.keys_command import SignedZone
+from steer.control.keys_command import SignedZone, with_arguments
 from steer.decide.key_states import key_faults, key_set, utc
 from steer.decide.key_words import KeyWords, key_words, to_do
 from steer.errors import Fault
@@ -33,7 +33,7 @@ def zone_text(zone: SignedZone, settings: DnssecSettings, now_s: float) -> list[
         lines.append(
             f"  {each.role} {each.key.tag:5} {each.algorithm:15}  {each.now:{states}}{then}".rstrip()
         )
-    return [*lines, *(f"  {line}" for line in to_do(settings, now_s))]
+    return [*lines, *(f"  {line}" for line in with_arguments(to_do(settings, now_s), zone))]
 
 
 def zone_json(zone: SignedZone, settings: DnssecSettings, now_s: float) -> dict[str, Any]:
@@ -45,7 +45,7 @@ def zone_json(zone: SignedZone, settings: DnssecSettings, now_s: float) -> dict[
         "signed": zone.is_signed,
         "next_change": _time(now.next_change_s),
         "keys": [_key_json(each, now.cds, now_s, settings) for each in key_words(settings, now_s)],
-        "to_do": list(to_do(settings, now_s)),
+        "to_do": with_arguments(to_do(settings, now_s), zone),
         "faults": [str(fault) for fault in faults],
         "warnings": [str(warning) for warning in warnings],
     }

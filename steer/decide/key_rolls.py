@@ -41,7 +41,10 @@ class NewKey:
 
 @dataclass(frozen=True, slots=True)
 class Roll:
-    """What a step does: keys to make first, then times to change; `says` tells the operator, in order."""
+    """What a step does: keys to make first, then times to change; `says` tells the operator, in order.
+
+    A command in it is `steer keys COMMAND [TAG]`, without directory and zone, which are not known here;
+    the word TAG itself stands for the KSK or CSK that is to be made."""
 
     make: tuple[NewKey, ...] = ()
     change: tuple[tuple[DnssecKey, KeyTimes], ...] = ()
@@ -119,20 +122,21 @@ def roll_sep(settings: DnssecSettings, delays: Delays, now_s: int) -> Roll:
     _one_algorithm(settings, now_s)
     waiting = [key for key in seps if _stays(key)]
     _none_under_way(seps, waiting, now_s)
+    _may_be_at_parent(waiting, now_s)
     swap_s = max([now_s + delays.dnskey_s, *(key.times.sync_publish_s or 0 for key in waiting)])
     make: tuple[NewKey, ...] = ()
-    old = waiting
+    old, new_tag = waiting, "TAG"
     if len(waiting) > 1:
         successor = max(waiting, key=lambda key: (active_from_s(key.times), key.tag))
         old = [key for key in waiting if key is not successor]
         if all(key.times.sync_delete_s is not None for key in old):
             raise TooEarly(_seen_first(successor))
-        swap_s = max(swap_s, successor.times.sync_publish_s or 0)
+        swap_s, new_tag = max(swap_s, successor.times.sync_publish_s or 0), str(successor.tag)
     else:
         times = KeyTimes(now_s, now_s, now_s, sync_publish_s=swap_s)
         make = (NewKey(old[0].algorithm, FLAGS_KSK, times),)
     change = tuple((key, replace(key.times, sync_delete_s=swap_s)) for key in old)
-    return Roll(make, change, _ds_words(swap_s, old))
+    return Roll(make, change, _ds_words(swap_s, old, new_tag))
 
 
 def split_csk(settings: DnssecSettings, delays: Delays, now_s: int) -> Roll:
@@ -183,6 +187,7 @@ def roll_algorithm(settings: DnssecSettings, algorithm: int, delays: Delays, now
     not_yet = [key for key in used if active_from_s(key.times) > now_s or key.times.sync_delete_s is not None]
     if leaving or not_yet:
         raise TooEarly(f"another rollover is under way ({_tags([*leaving, *not_yet])}); wait for its end")
+    _may_be_at_parent([key for key in used if key.is_sep], now_s)
     publish_s = now_s + delays.data_s
     swap_s = publish_s + delays.dnskey_s
     base = KeyTimes(created_s=now_s, publish_s=publish_s, activate_s=now_s)
@@ -192,7 +197,7 @@ def roll_algorithm(settings: DnssecSettings, algorithm: int, delays: Delays, now
     old = [key for key in used if key.is_sep]
     change = tuple((key, replace(key.times, sync_delete_s=swap_s)) for key in old)
     first = f"new signatures at once; the new keys enter DNSKEY at {utc(publish_s)}"
-    return Roll(tuple(make), change, (first, *_ds_words(swap_s, old)))
+    return Roll(tuple(make), change, (first, *_ds_words(swap_s, old, "TAG")))
 
 
 def ds_seen(settings: DnssecSettings, tag: int, ds_ttl_s: int, delays: Delays, now_s: int) -> Roll:
@@ -294,18 +299,29 @@ def _none_under_way(keys: Sequence[DnssecKey], staying: Sequence[DnssecKey], now
     )
 
 
-def _ds_words(swap_s: int, old: Sequence[DnssecKey]) -> tuple[str, ...]:
+def _may_be_at_parent(seps: Sequence[DnssecKey], now_s: int) -> None:
+    """Refuses while no parent can have a DS of these keys: there is none to be replaced."""
+    from_s = min((key.times.sync_publish_s or 0 for key in seps), default=0)
+    if from_s > now_s:
+        raise TooEarly(
+            f"the DS of {_tags(seps)} belongs at no parent before {utc(from_s)}, so there is none to replace "
+            "yet; roll from then on, or if the parent has no DS of the zone, remove both files of "
+            f"{_tags(seps)} on every nameserver and say `steer keys make`"
+        )
+
+
+def _ds_words(swap_s: int, old: Sequence[DnssecKey], new_tag: str) -> tuple[str, ...]:
     replaced = f"replace the DS of {_tags(old)} at the parent by the new one (`steer keys ds`)"
     return (
         f"from {utc(swap_s)} on: {replaced}; CDS and CDNSKEY ask for that by themselves",
-        "when every nameserver of the parent has it: `steer keys ds-seen`; until then the old key stays",
+        f"when every nameserver of the parent has it: `steer keys ds-seen {new_tag}`; then the old key goes",
     )
 
 
 def _seen_first(successor: DnssecKey) -> str:
     return (
         f"a rollover to key {successor.tag} is under way: when its DS is at the parent, say "
-        f"`steer keys ds-seen` with {successor.tag}"
+        f"`steer keys ds-seen {successor.tag}`"
     )
 
 

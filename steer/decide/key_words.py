@@ -35,7 +35,7 @@ def key_words(settings: DnssecSettings, now_s: float) -> tuple[KeyWords, ...]:
 
 
 def to_do(settings: DnssecSettings, now_s: float) -> tuple[str, ...]:
-    """What a person has to do about the keys now, if anything."""
+    """What a person has to do about the keys now, if anything. Commands are as in `key_rolls.Roll.says`."""
     found = []
     staying = [key for key in settings.keys if key.is_sep and _stays(key) and is_active(key.times, now_s)]
     newest = max(staying, key=lambda key: (active_from_s(key.times), key.tag), default=None)
@@ -46,7 +46,7 @@ def to_do(settings: DnssecSettings, now_s: float) -> tuple[str, ...]:
         tags = ", ".join(map(str, old))
         found.append(
             f"to do {when}: put the DS of key {newest.tag} at the parent in place of that of {tags}, then "
-            f"say `steer keys ds-seen` with {newest.tag}"
+            f"say `steer keys ds-seen {newest.tag}`"
         )
     over = removable(settings, now_s)
     if over:
@@ -65,7 +65,12 @@ def role_of(settings: DnssecSettings, key: DnssecKey, now_s: float) -> str:
 
 
 def _words(settings: DnssecSettings, key: DnssecKey, now_s: float) -> KeyWords:
-    found = [(getattr(key.times, name), word) for name, word in _EVENTS]
+    never_in_cds = key.times.sync_publish_s == key.times.sync_delete_s
+    found = [
+        (getattr(key.times, name), word)
+        for name, word in _EVENTS
+        if not (never_in_cds and name.startswith("sync_"))
+    ]
     coming = [(when_s, word) for when_s, word in found if when_s is not None and when_s > now_s]
     then_s = min((when_s for when_s, _ in coming), default=None)
     then = " and ".join(word for when_s, word in coming if when_s == then_s)

@@ -181,6 +181,12 @@ class Cdn:
             code = main(arguments)
         return Said(code, out.getvalue(), err.getvalue())
 
+    def make_old_keys(self) -> None:
+        """`steer keys make` as it was typed days ago, so that the DS may be at the parent by now."""
+        with mock.patch("steer.cli.time.time", return_value=time.time() - 3 * 86_400):
+            said = self.command("keys", "make", str(self.directory), "cdn.example")
+        assert said.returncode == 0, said.stderr
+
     def serve(self) -> "Server":
         """Start `steer serve` and wait until it answers."""
         server = self.start()

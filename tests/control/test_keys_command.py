@@ -67,15 +67,31 @@ def test_from_the_first_key_to_the_next_one(operator: Operator) -> None:
     tag = int(re.findall(r"\(CSK (\d+)\)", made)[0])
     assert "give the DS to the parent from 2026-11-24 08:05:00 UTC on" in made
     assert operator.listed() == {tag: "CSK: published, signs DNSKEY and the zone"}
-    ds = operator.good("ds")
-    assert re.search(rf"^; not before .*\ncdn\.example\. IN DS {tag} 13 2 [0-9A-F]{{64}}$", ds, re.M)
+    assert f"copy {operator.cdn.directory}/keys to the other nameservers of the zone within 5m" in made
+    ds = operator.good("ds", "--early")
+    record = rf"cdn\.example\. IN DS {tag} 13 2 [0-9A-F]{{64}}"
+    assert re.search(rf"^; not before .*\n{record}$", ds, re.M)
+    not_yet = operator.keys("ds")
+    assert (not_yet.returncode, not_yet.stderr) == (1, "")
+    assert re.search(rf"^; not before .*\n; not yet: {record}$", not_yet.stdout, re.M)
+    assert all(line.startswith(";") for line in not_yet.stdout.splitlines())
+    where = f"{operator.cdn.directory} cdn.example"
+    refused = operator.refused("roll")
+    assert f"the DS of {tag} belongs at no parent before 2026-11-24 08:05:00 UTC" in refused
+    assert f"say `steer keys make {where}`" in refused
+    assert operator.refused("roll", "--algorithm", "ed25519") == refused
     operator.now_s += DAY_S
     assert operator.listed() == {tag: "CSK: published, signs DNSKEY and the zone, in CDS"}
     assert operator.good("ds").endswith(f"; CDS and CDNSKEY say now: {tag}\n")
     assert operator.good("ds").startswith("cdn.example. IN DS")
     assert operator.good("ds-seen", str(tag)) == "nothing is to be changed\n"
     operator.now_s += DAY_S
-    new = int(re.findall(r"\(CSK (\d+)\)", operator.good("roll"))[0])
+    rolled = operator.good("roll")
+    new = int(re.findall(r"\(CSK (\d+)\)", rolled)[0])
+    assert f"has it: `steer keys ds-seen {where} {new}`" in rolled
+    assert "to the other nameservers of the zone within 5m" in rolled
+    assert f"then say `steer keys ds-seen {where} {new}`" in operator.good("list")
+    assert "; not yet: " in operator.good("ds"), "the old DS is there"
     early = operator.refused("ds-seen", str(new))
     allowed = "2026-11-26 07:05:00 UTC"
     assert f"too early: before {allowed}" in early
@@ -167,6 +183,7 @@ def test_the_longest_ttl_counts_and_where_a_primary_has_the_data_it_is_asked_for
         "zonefile: cdn.example.zone", "primary: {address: 192.0.2.53}\ndnssec: {}"
     )
     operator.cdn.write("cdn.example.yaml", text)
+    operator.now_s += 8 * DAY_S
     assert "`--longest-ttl 1d`" in operator.refused("roll")
     operator.good("roll", "--longest-ttl", "1d")
 
@@ -178,6 +195,7 @@ def test_root_makes_keys_for_the_user_who_serves(operator: Operator) -> None:
     operator.good("make")
     for path in (operator.cdn.directory / "keys", *(operator.cdn.directory / "keys").iterdir()):
         assert (path.stat().st_uid, path.stat().st_gid) == (12_345, 12_346)
+    operator.now_s += DAY_S
     operator.cdn.write("steer.yaml", operator.cdn.steer("user", "no-such-user"))
     assert "no user `no-such-user`" in operator.refused("roll")
 
@@ -262,7 +280,7 @@ def dnskeys(server: Server) -> set[str]:
 def test_a_running_server_takes_a_roll_up_by_itself(cdn: Cdn) -> None:
     sign(cdn)
     where = (str(cdn.directory), "cdn.example")
-    assert cdn.command("keys", "make", *where).returncode == 0
+    cdn.make_old_keys()
     server = cdn.serve()
     (first,) = dnskeys(server)
     assert cdn.command("keys", "roll", *where).returncode == 0

@@ -263,6 +263,18 @@ def test_there_must_be_something_to_roll() -> None:
     assert "has an end already" in refusal(lambda: roll_sep(ending, delays, NOW_S))
 
 
+def test_a_ds_that_no_parent_can_have_is_not_replaced() -> None:
+    world = World(settings())
+    delays = delays_of(world.settings, 0)
+    (first,) = world.take(first_keys(world.settings, 13, False, delays, NOW_S))
+    due_s = int(first.times.sync_publish_s or 0)
+    why = f"the DS of {first.tag} belongs at no parent before"
+    assert why in refusal(lambda: roll_sep(world.settings, delays, due_s - 1))
+    assert why in refusal(lambda: roll_algorithm(world.settings, 15, delays, due_s - 1))
+    assert roll_algorithm(world.settings, 15, delays, due_s).make
+    assert any("`steer keys ds-seen TAG`" in text for text in roll_sep(world.settings, delays, due_s).says)
+
+
 def test_keys_past_their_time_are_no_hindrance() -> None:
     over = key(1, publish_s=1, activate_s=1, inactive_s=2, delete_s=3)
     found = settings(over)

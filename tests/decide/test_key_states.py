@@ -166,4 +166,6 @@ def test_words() -> None:
     assert str(tags[3]) in second
     assert may_be_at_parent(found, NOW_S) == ((found.keys[0], 1), (found.keys[1], NOW_S + 50))
     assert to_do(settings(key(1, **USED)), NOW_S) == ()
+    never = settings(key(1, **USED, sync_publish_s=NOW_S + 9, sync_delete_s=NOW_S + 9))
+    assert [each.then for each in key_words(never, NOW_S)] == [""]
     assert role_of(settings(key(1), key(2, ZSK)), key(1), NOW_S) == "KSK"
