@@ -13,6 +13,7 @@ from typing import Any
 import dns.name
 import dns.rdatatype
 
+from steer.control.api_token import token_warnings
 from steer.control.check_summary import count_answers, summary_of
 from steer.control.directories import cache_directory
 from steer.control.explain import DEFAULT_RESOLVER, Question, World, ask
@@ -52,7 +53,8 @@ async def check(directory: Path, environment: Mapping[str, str], progress: Calla
         *summary_of(deployment, plans, answers, time.time()),
         f"{tests - len(failed)} of {tests} tests hold ({offline.form.name} engine)",
     )
-    return Checked((*too_many, *failed), offline.serving.inputs.warnings, summary)
+    warnings = (*offline.serving.inputs.warnings, *token_warnings(deployment.server.api_token_file))
+    return Checked((*too_many, *failed), warnings, summary)
 
 
 async def _with_faults_behind(

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from steer.control.api_token import read_token, token_warnings
 from steer.control.clock_guard import ClockGuard
 from steer.control.directories import cache_directory, state_directory
 from steer.control.inputs import Inputs, read_inputs
@@ -27,7 +28,6 @@ from steer.model.deployment import Overrides, ServerSettings
 from steer.publish.store import open_store
 from steer.sources.overrides_file import parse_overrides
 
-TOKEN_BYTES = (16, 1024)  # shortest and longest bearer token
 API_BACKLOG = 64
 
 log = logging.getLogger("steer.control")
@@ -97,7 +97,9 @@ class Bound:
 @contextmanager
 def bound(form: EngineForm, settings: ServerSettings) -> Iterator[Bound]:
     """Bind everything, then become the user; closed at the end. Raises Refused."""
-    token = _read_token(settings.api_token_file)
+    token = read_token(settings.api_token_file)
+    for warning in token_warnings(settings.api_token_file):
+        log.warning("%s", warning)
     listener = None
     try:
         listen = [(str(each.address), each.port) for each in settings.listen]
@@ -227,26 +229,6 @@ def _take(start: Start, serving: Serving) -> None:
     start.runtime.take(serving, start.runtime.started_s)
     for warning in serving.inputs.warnings:
         log.warning("%s", warning)
-
-
-def _read_token(path: Path | None) -> str:
-    """The bearer token; '' where no file is named. Raises Refused for an unusable one."""
-    if path is None:
-        return ""
-    fix = (
-        "write a long random word into it, such as `openssl rand -hex 32` gives, readable for its owner alone"
-    )
-    try:
-        token = path.read_text(encoding="ascii").strip()
-        shared = path.stat().st_mode & 0o077
-    except (OSError, UnicodeDecodeError) as error:
-        raise Refused([Fault(str(path), 0, 0, f"the API's token cannot be read: {error}", fix)]) from error
-    if not TOKEN_BYTES[0] <= len(token) <= TOKEN_BYTES[1] or not token.isprintable() or " " in token:
-        wrong = f"the API's token is not one word of {TOKEN_BYTES[0]} to {TOKEN_BYTES[1]} characters"
-        raise Refused([Fault(str(path), 1, 1, wrong, fix)])
-    if shared:
-        log.warning("%s: others than its owner can read the API's token; chmod 600 it", path)
-    return token
 
 
 def _bind_fault(key: str, addresses: str, error: OSError) -> Fault:

@@ -102,6 +102,18 @@ def test_what_is_hardly_meant_is_a_warning_and_no_fault(cdn: Cdn) -> None:
     assert "warnings" in said
 
 
+def test_a_token_that_others_can_read_is_a_warning(cdn: Cdn) -> None:
+    cdn.write("steer.yaml", cdn.steer("api_token_file", "api.token"))
+    cdn.write("api.token", "0123456789abcdef\n")
+    path = cdn.directory / "api.token"
+    for mode, is_said in ((0o640, True), (0o604, True), (0o600, False)):
+        path.chmod(mode)
+        code, _, warnings = check(cdn)
+        assert code == 0
+        wrong = f"{path}: others than its owner can read the API's token; chmod 600 it"
+        assert (wrong in warnings) == is_said
+
+
 def test_the_json_form_says_the_same(cdn: Cdn) -> None:
     cdn.write("cdn.example.yaml", cdn.zone("'pop:gur'"))
     code, said, _ = check(cdn, "--json")
