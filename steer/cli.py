@@ -153,9 +153,9 @@ def run_check(given: argparse.Namespace) -> int:
 def run_explain(given: argparse.Namespace) -> int:
     """`steer explain`."""
     question = read_question(given.name, given.type, given.client, given.resolver)
-    found = None if given.offline else asyncio.run(_explain_running(given))
+    found, asked = (None, "no server was asked") if given.offline else asyncio.run(_explain_running(given))
     if found is None:
-        found = explain(asyncio.run(_world(given.directory.absolute())), question)
+        found = explain(asyncio.run(_world(given.directory.absolute(), asked)), question)
         found["text"] = explanation_text(found)
     text = found.pop("text")
     print(
@@ -325,14 +325,19 @@ def _list_overrides(deployment: Deployment) -> int:
     return OK
 
 
-async def _explain_running(given: argparse.Namespace) -> dict[str, Any] | None:
+async def _explain_running(given: argparse.Namespace) -> tuple[dict[str, Any] | None, str]:
+    """What the running server says; None where none does, and why."""
     directory = given.directory.absolute()
     query = {"name": given.name, "type": given.type, "client": given.client, "resolver": given.resolver}
-    return await ask_server(api_of(directory, os.environ), directory, "/v1/explain", query)
+    api = api_of(directory, os.environ)
+    if api is None:
+        return None, "no server could be asked, since steer.yaml has no `api`"
+    found = await ask_server(api, directory, "/v1/explain", query)
+    return found, f"no server of this directory answered at {api}"
 
 
-async def _world(directory: Path) -> Any:
-    return await poll_once(await load_offline(directory, os.environ, _tell))
+async def _world(directory: Path, asked: str) -> Any:
+    return await poll_once(await load_offline(directory, os.environ, _tell), asked)
 
 
 def _tell(progress: str) -> None:

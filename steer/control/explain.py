@@ -33,6 +33,9 @@ from steer.sources.geodata import GeodataReader
 
 DEFAULT_RESOLVER = "127.0.0.1"
 CNAMES_MAX = 8
+_STEERED = (dns.rdatatype.A, dns.rdatatype.AAAA, dns.rdatatype.SVCB, dns.rdatatype.HTTPS)
+_SIGNED_ANYWHERE = (dns.rdatatype.RRSIG, dns.rdatatype.NSEC)  # in a signed zone
+_SIGNED_APEX = (dns.rdatatype.DNSKEY, dns.rdatatype.CDS, dns.rdatatype.CDNSKEY)
 
 _NOT_READY = (
     "the zone has no data: none has come from its primaries yet, or what came has expired (see the log)"
@@ -52,7 +55,8 @@ class Question:
 @dataclass(frozen=True, slots=True)
 class World:
     """All that an answer depends on at one moment. `origin`: where this comes from, in one sentence.
-    `databases`: None where they are not at hand."""
+    `databases`: None where they are not at hand. `is_offline`: no server's; so nothing is signed, and of
+    zones from primaries only the copies that a server has left are known."""
 
     deployment: Deployment
     databases: Databases | None
@@ -63,6 +67,7 @@ class World:
     engine: str
     now_s: float
     origin: str
+    is_offline: bool = False
 
 
 def read_question(name: str, kind: str, client: str, resolver: str) -> Question:
@@ -79,7 +84,9 @@ def read_question(name: str, kind: str, client: str, resolver: str) -> Question:
     try:
         rdtype = dns.rdatatype.from_text(kind)
     except (dns.exception.DNSException, ValueError):
-        faults.append(Fault("type", 0, 0, f"{kind!r} is not a record type", "ask for A or AAAA"))
+        faults.append(
+            Fault("type", 0, 0, f"{kind!r} is not a record type", "ask for such as A, HTTPS or TXT")
+        )
     try:
         prefix = ip_network(client, strict=False) if client else None
     except ValueError:
@@ -114,6 +121,7 @@ def explain(world: World, question: Question) -> dict[str, Any]:
         "drains": [asdict(drain) for drain in world.drains],
         "reasons": None,
         "agrees": None,
+        "ttl": None,
     }
     if answer["rcode"] == "SERVFAIL":
         return {**found, "sentence": _NOT_READY}
@@ -123,6 +131,9 @@ def explain(world: World, question: Question) -> dict[str, Any]:
             f"in TXT it tells any asker why {explained} gives what it gives; ask for that name to see more"
         )
         return {**found, "sentence": sentence}
+    missing = _only_a_server_has(world.deployment, question, answer["rcode"]) if world.is_offline else ""
+    if missing:
+        return {**found, "sentence": missing}
     final = _final_name(world.deployment, question.name, answer)
     steered = _steered(world.deployment, final)
     if steered is None:
@@ -142,6 +153,7 @@ def explain(world: World, question: Question) -> dict[str, Any]:
         sentence = f"the override of {override.scope} gives {override.target} to everyone: {override.reason}"
     else:
         chosen, sentence = reasons.chosen, reasons.sentence
+        found["ttl"] = _short_ttl(zone, name, question.kind, reasons.changing, answer, final)
     return {**found, "sentence": sentence, "agrees": _agrees(world, name, question, chosen, answer, final)}
 
 
@@ -187,9 +199,52 @@ def _not_steered_type(
         given = "one record for all, as RFC 8482 has it"
     elif answer["rcode"] == "NOERROR" and not any(record["type"] == text for record in answer["records"]):
         given = f"NODATA, since the zone has no {text} record there"
-    steered = "the CNAME" if zone.gives_cname(name) else "A and AAAA"
-    who = f"only {steered} of {full_name(zone, name)}"
-    return f"{who} depends on the client; for {text}, {given}"
+    full = full_name(zone, name)
+    if zone.gives_cname(name):
+        return f"only the CNAME of {full} depends on the client; for {text}, {given}"
+    *types, last = [dns.rdatatype.to_text(each) for each in _STEERED if _is_decided(each, zone, name)]
+    return f"only {', '.join(types)} and {last} of {full} depend on the client; for {text}, {given}"
+
+
+def _only_a_server_has(deployment: Deployment, question: Question, rcode: str) -> str:
+    """What keeps the true answer from being told offline: no data of the zone, or no signatures; '' where
+    nothing does."""
+    text = question.name.to_text(omit_final_dot=True)
+    holding = [each for each in deployment.zones if f".{text}".endswith(f".{each.apex}")]
+    zone = max(holding, key=lambda each: len(each.apex), default=None)
+    if zone is None:
+        return ""
+    kind = question.kind
+    if zone.is_waiting:
+        steered = _steered(deployment, text)
+        if steered is not None and _is_decided(kind, *steered):
+            return ""
+        primaries = " and ".join(map(str, zone.primaries))
+        return f"the data of {zone.apex} comes from {primaries}, and no copy of it is at hand here"
+    of_signing = kind in _SIGNED_ANYWHERE or (kind in _SIGNED_APEX and text == zone.apex)
+    if zone.dnssec is None or rcode != "NOERROR" or not of_signing:
+        return ""
+    asked = dns.rdatatype.to_text(kind)
+    return f"{zone.apex} is signed by its server, not here: ask the server, while it runs, for {asked}"
+
+
+def _short_ttl(
+    zone: Zone,
+    name: SteeredName,
+    kind: dns.rdatatype.RdataType,
+    changing: Sequence[str],
+    answer: Mapping[str, Any],
+    final: str,
+) -> str | None:
+    """Why the TTL of the answer at `final` is short; None where it is not."""
+    owner = zone.labels_of(name)
+    steady_s = min(
+        [name.ttl_s, *(each.ttl_s for each in zone.data.rrsets if (each.owner, each.type) == (owner, kind))]
+    )
+    ttl_s = min((each["ttl_s"] for each in answer["records"] if each["name"].lower() == final), default=None)
+    if not changing or ttl_s is None or ttl_s >= steady_s:
+        return None
+    return f"TTL {ttl_s}, not {steady_s}: {', '.join(changing)} may be about to change"
 
 
 def _explained(deployment: Deployment, name: dns.name.Name) -> str | None:

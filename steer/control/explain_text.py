@@ -36,6 +36,8 @@ def _lines(found: Mapping[str, Any]) -> Iterator[str]:
     yield f"  answer     {answer['rcode']}{_scope(answer['scope'], asked['client'])}"
     for record in answer["records"]:
         yield f"             {record['name']} {record['ttl_s']} {record['type']} {record['data']}"
+    if found["ttl"] is not None:
+        yield f"  ttl        {found['ttl']}"
     if found["agrees"] is False:
         yield "  WARNING    the engine answered something else than these reasons come to: a bug of steer"
     yield f"  so         {found['sentence']}"

@@ -73,8 +73,9 @@ async def map_of(
         raise Refused([build_fault(inputs.deployment.directory, error)]) from error
 
 
-async def poll_once(offline: Offline) -> World:
-    """The world of this moment: every POP polled once, the break-glass lines in force."""
+async def poll_once(offline: Offline, asked: str = "no server was asked") -> World:
+    """The world of this moment: every POP polled once, the break-glass lines in force. `asked`: why no
+    server tells of it, in a few words."""
     deployment = offline.serving.deployment
     poller = StatusPoller(poll_targets(deployment.services), chance=random.Random())  # noqa: S311 (jitter)
     await poller.start()
@@ -97,7 +98,8 @@ async def poll_once(offline: Offline) -> World:
         offline.snapshot(states, offline.overrides, now_s),
         offline.form.name,
         now_s,
-        f"the files in {deployment.directory}, no server was asked; POPs polled once just now",
+        f"the files in {deployment.directory}; {asked}; POPs polled once just now",
+        is_offline=True,
     )
 
 

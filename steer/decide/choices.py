@@ -138,6 +138,14 @@ def candidate_ranks(plans: PlanTable, states: TargetStates, anycast: NDArray[np.
     return rank
 
 
+def watched_targets(plans: PlanTable, anycast: NDArray[np.int32]) -> NDArray[np.int32]:
+    """The targets whose change may change a plan's answer, shape (plans, width + 1), -1 pads: its candidates,
+    and the catchment where anycast is one of them or what is left."""
+    targets = plans.plan_targets
+    can_give_anycast = ~plans.no_fallback | (targets == anycast[plans.service][:, None]).any(axis=1)
+    return np.column_stack([targets, np.where(can_give_anycast, plans.catchment, NO_TARGET)])
+
+
 def _chosen(
     plans: PlanTable,
     rank: NDArray[np.int8],
@@ -173,11 +181,8 @@ def _of_family(plans: PlanTable, rank: NDArray[np.int8], lacks: NDArray[np.bool_
 
 
 def _caps(plans: PlanTable, states: TargetStates, anycast: NDArray[np.int32]) -> NDArray[np.uint32]:
-    """TTL caps: short where any candidate may be about to change, or, where anycast is a candidate or what is
-    left, the catchment."""
-    targets = plans.plan_targets
-    can_give_anycast = ~plans.no_fallback | (targets == anycast[plans.service][:, None]).any(axis=1)
-    around = np.column_stack([targets, np.where(can_give_anycast, plans.catchment, NO_TARGET)])
+    """TTL caps: short where any of the targets that are watched may be about to change."""
+    around = watched_targets(plans, anycast)
     changing = (around >= 0) & states.changing[around]
     cap = np.where(changing, states.ttl_cap_s[around], np.uint32(NO_CAP)).min(axis=1).astype(np.uint32)
     result: NDArray[np.uint32] = cap

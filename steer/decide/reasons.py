@@ -8,10 +8,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from steer.decide.candidates import Candidate, candidates_of
 from steer.decide.catalogue import Catalogue, Rankings
-from steer.decide.choices import OUT, TargetStates, candidate_ranks, make_choices, target_states
+from steer.decide.choices import (
+    OUT,
+    TargetStates,
+    candidate_ranks,
+    make_choices,
+    target_states,
+    watched_targets,
+)
 from steer.decide.client import Client, source_number
 from steer.decide.conditions import Atoms, PlaceCodes, named_lists
 from steer.decide.plans import PlanBuilder
@@ -39,8 +47,8 @@ class RuleTrial:
 
 @dataclass(frozen=True, slots=True)
 class Reasons:
-    """Everything behind one answer. `chosen`: targets in the order answered; `sentence`: the whole in one
-    line."""
+    """Everything behind one answer. `chosen`: targets in the order answered; `changing`: those that may be
+    about to change and change the answer, so its TTL is short; `sentence`: the whole in one line."""
 
     zone: str
     name: str
@@ -55,6 +63,7 @@ class Reasons:
     candidates: tuple[Candidate, ...]
     shares: tuple[str, ...]
     chosen: tuple[str, ...]
+    changing: tuple[str, ...]
     notes: tuple[str, ...]
     sentence: str
 
@@ -97,6 +106,7 @@ def explain_client(
         candidates,
         shares,
         chosen,
+        _changing(plans, (root, plan), target_state, catalogue),
         _notes(plans, plan, policy, rule, place),
         _sentence(rule, chosen, candidates, client),
     )
@@ -213,8 +223,7 @@ def _share(
 
 
 def _chosen(plans: PlanTable, plan: int, states: TargetStates, catalogue: Catalogue) -> tuple[str, ...]:
-    anycast = np.array([catalogue.index[name, ANYCAST] for name in plans.services], dtype=np.int32)
-    rank = candidate_ranks(plans, states, anycast)[plan]
+    rank = candidate_ranks(plans, states, _anycast(plans, catalogue))[plan]
     best = int(rank.max(initial=OUT))
     if best == OUT:
         return (str(ANYCAST),)
@@ -222,6 +231,20 @@ def _chosen(plans: PlanTable, plan: int, states: TargetStates, catalogue: Catalo
         int(target) for target, good in zip(plans.plan_targets[plan], rank, strict=True) if good == best
     ]
     return tuple(str(catalogue.targets[target][1]) for target in ordered[: int(plans.count[plan])])
+
+
+def _changing(
+    plans: PlanTable, of_plans: tuple[int, ...], states: TargetStates, catalogue: Catalogue
+) -> tuple[str, ...]:
+    """The targets for whose sake the answer of these plans has a short TTL."""
+    watched = watched_targets(plans, _anycast(plans, catalogue))[list(of_plans)].flatten().tolist()
+    found = (target for target in watched if target >= 0 and states.changing[target])
+    return tuple(dict.fromkeys(str(catalogue.targets[target][1]) for target in found))
+
+
+def _anycast(plans: PlanTable, catalogue: Catalogue) -> NDArray[np.int32]:
+    """Anycast's target number by service."""
+    return np.array([catalogue.index[name, ANYCAST] for name in plans.services], dtype=np.int32)
 
 
 def _trials(program: Program, policy: Policy, client: Client, place: Place) -> tuple[RuleTrial, ...]:

@@ -9,11 +9,12 @@ import pytest
 
 from steer.control.explain import World, explain, read_question
 from steer.control.explain_text import explanation_text
-from steer.control.offline import load_offline, poll_once
+from steer.control.offline import Offline, load_offline, poll_once
 from steer.errors import Refused
-from steer.model.deployment import ForcedTarget
+from steer.model.deployment import ForcedTarget, Overrides
 from steer.model.service import Target
-from tests.control.cdn import ADDRESS, TOKYO, Cdn
+from steer.model.status import PopHealth, PopState
+from tests.control.cdn import ADDRESS, LOCATIONS, TOKYO, Cdn
 from tests.dataplane.conftest import form_named
 
 ZONE = """\
@@ -192,6 +193,83 @@ def test_no_rule_is_said_to_give_what_is_not_steered(cdn: Cdn, name: str, kind: 
     assert said in found["sentence"]
 
 
+def test_all_types_that_depend_on_the_client_are_named(cdn: Cdn) -> None:
+    world = world_of(cdn)
+    said = explain(world, read_question("www.cdn.example", "TXT", TOKYO, ""))["sentence"]
+    assert said.startswith("only A and AAAA of www.cdn.example depend on the client; for TXT, NODATA")
+    path = cdn.directory / "cdn.example.zone"
+    cdn.write("cdn.example.zone", path.read_text() + "www.cdn.example. 60 HTTPS 1 . alpn=h2\n")
+    said = explain(world_of(cdn), read_question("www.cdn.example", "TXT", TOKYO, ""))["sentence"]
+    assert said.startswith("only A, AAAA and HTTPS of www.cdn.example depend on the client; for TXT, NODATA")
+
+
+def test_a_short_ttl_is_explained(cdn: Cdn) -> None:
+    path = cdn.directory / "cdn.example.zone"
+    more = "www.cdn.example. 60 HTTPS 1 . alpn=h2\nwww.cdn.example. 60 TXT x\n"
+    cdn.write("cdn.example.zone", path.read_text() + more)
+    cdn.write("cdn.example.yaml", ZONE)
+
+    async def load() -> Offline:
+        return await load_offline(cdn.directory, cdn.environment, lambda _: None)
+
+    offline = asyncio.run(load())
+    steady = {("default", pop): PopHealth(PopState.UP, "", 0.0) for pop in LOCATIONS}
+    states = {**steady, ("default", "nrt"): PopHealth(PopState.UP, "", 0.0, changing=True)}
+    deployment, databases = offline.serving.deployment, offline.serving.databases
+    snapshot = offline.snapshot(states, Overrides(), 0.0)
+    world = World(deployment, databases, states, (), (), snapshot, "x", 0.0, "a test")
+    for name, kind, ttl in (
+        ("www", "A", "TTL 10, not 60: pop:nrt may be about to change"),
+        ("www", "HTTPS", "TTL 10, not 60: pop:nrt may be about to change"),
+        ("split", "A", None),
+        ("multi", "A", None),
+        ("www", "TXT", None),
+    ):
+        client = "193.0.6.0/24" if name == "multi" else TOKYO
+        found = explain(world, read_question(f"{name}.cdn.example", kind, client, ""))
+        if name == "split":  # either half, by the client's unit
+            ttl = found["ttl"] if found["reasons"]["chosen"] == ("pop:nrt",) else None
+            assert (ttl is None) == (found["reasons"]["chosen"] != ("pop:nrt",))
+        assert found["ttl"] == ttl
+        assert ttl is None or f"  ttl        {ttl}\n" in explanation_text(found)
+    calm = replace(world, states=steady, snapshot=offline.snapshot(steady, Overrides(), 0.0))
+    assert explain(calm, read_question("www.cdn.example", "A", TOKYO, ""))["ttl"] is None
+
+
+def test_what_only_a_server_has_is_said_offline(cdn: Cdn) -> None:
+    cdn.write("cdn.example.yaml", "dnssec: {}\n" + ZONE)
+    assert cdn.command("keys", "make", str(cdn.directory), "cdn.example").returncode == 0
+
+    async def make() -> World:
+        return await poll_once(await load_offline(cdn.directory, cdn.environment, lambda _: None))
+
+    world = asyncio.run(make())
+    for name, kind, is_said in (
+        ("cdn.example", "DNSKEY", True),
+        ("cdn.example", "RRSIG", True),
+        ("www.cdn.example", "NSEC", True),
+        ("plain.cdn.example", "NSEC", True),
+        ("plain.cdn.example", "DNSKEY", False),
+        ("nothing.cdn.example", "NSEC", False),
+        ("www.cdn.example", "A", False),
+    ):
+        said = explain(world, read_question(name, kind, TOKYO, ""))["sentence"]
+        due = f"cdn.example is signed by its server, not here: ask the server, while it runs, for {kind}"
+        assert (said == due) == is_said, said
+    online = explain(replace(world, is_offline=False), read_question("cdn.example", "DNSKEY", "", ""))
+    assert "not here" not in online["sentence"]
+    text = ZONE.replace("zonefile: cdn.example.zone", "primary: {address: 127.0.0.1}")
+    cdn.write("cdn.example.yaml", text)
+    world = asyncio.run(make())
+    for name, kind in (("cdn.example", "MX"), ("x.cdn.example", "TXT"), ("www.cdn.example", "HTTPS")):
+        found = explain(world, read_question(name, kind, TOKYO, ""))
+        assert found["sentence"] == (
+            "the data of cdn.example comes from 127.0.0.1, and no copy of it is at hand here"
+        )
+    decided = explain(world, read_question("www.cdn.example", "A", TOKYO, ""))
+    assert decided["reasons"]["chosen"] == ("pop:gru",)
+
+
 def test_an_alias_leads_to_the_steered_name(cdn: Cdn) -> None:
     world = world_of(cdn)
     with_ecs = explain(world, read_question("static.cdn.example", "A", TOKYO, ""))
@@ -236,7 +314,10 @@ def test_the_command_asks_the_running_server_and_falls_back(cdn: Cdn) -> None:
         return dict(json.loads(done.stdout))
 
     origin: Callable[[dict[str, object]], str] = lambda found: str(found["origin"])  # noqa: E731
-    assert "no server was asked" in origin(run())
+    assert "no server of this directory answered at 127.0.0.1:0;" in origin(run())
+    cdn.write("steer.yaml", cdn.steer().replace("api: '127.0.0.1:0'\n", ""))
+    assert "no server could be asked, since steer.yaml has no `api`;" in origin(run())
+    cdn.write("steer.yaml", cdn.steer())
     server = cdn.serve()
     cdn.write(
         "steer.yaml",
