@@ -182,10 +182,11 @@ def _of_family(plans: PlanTable, rank: NDArray[np.int8], lacks: NDArray[np.bool_
 
 def _caps(plans: PlanTable, states: TargetStates, anycast: NDArray[np.int32]) -> NDArray[np.uint32]:
     """TTL caps: short where any of the targets that are watched may be about to change."""
-    around = watched_targets(plans, anycast)
-    changing = (around >= 0) & states.changing[around]
-    cap = np.where(changing, states.ttl_cap_s[around], np.uint32(NO_CAP)).min(axis=1).astype(np.uint32)
-    result: NDArray[np.uint32] = cap
+    if not states.changing.any():
+        return np.full(len(plans), NO_CAP, dtype=np.uint32)
+    of_target = np.where(states.changing, states.ttl_cap_s, np.uint32(NO_CAP))
+    of_target = np.append(of_target, np.uint32(NO_CAP))  # the last: of no target
+    result: NDArray[np.uint32] = of_target[watched_targets(plans, anycast)].min(axis=1)
     return result
 
 
