@@ -1,7 +1,8 @@
 """What must hold of a zone as a whole before it is served: apex, cuts, glue, CNAMEs, steered names."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import dns.rdatatype
 
@@ -40,14 +41,15 @@ class _Zone:
     file: str
     faults: Faults
     is_ours: bool
+    lines: Mapping[tuple[Labels, int], Sequence[int]]
 
     def refuse(self, rrset: RRset, wrong: str, fix: str) -> None:
         self.faults.add(Location(self.file, rrset.line, 1), wrong, fix)
 
-    def refuse_ours(self, rrset: RRset, wrong: str, fix: str) -> None:
+    def refuse_ours(self, rrset: RRset, wrong: str, fix: str, line: int | None = None) -> None:
         """Refuse what can be served all the same, where whoever reads it can mend it."""
         keep = self.faults.add if self.is_ours else self.faults.warn
-        keep(Location(self.file, rrset.line, 1), wrong, fix)
+        keep(Location(self.file, rrset.line if line is None else line, 1), wrong, fix)
 
     def cut_above(self, name: Labels) -> Labels | None:
         """The highest cut at or above a name of the zone; what is at or below it belongs to somebody else."""
@@ -70,13 +72,15 @@ def check_zone(
     complete: bool,
     is_ours: bool = True,
     explain: tuple[Labels, Location] | None = None,
+    lines: Mapping[tuple[Labels, int], Sequence[int]] = MappingProxyType({}),
 ) -> None:
     """Keep a fault for everything that must not be served. `steered`: owners -> where they are named;
     `aliases`: those that are CNAMEs, and of which hosts.
 
     `complete`: every entry of the file could be read; else nothing is said of what is missing. `is_ours`:
     the zone is written here; of a primary's zone, what does no harm but to itself is only warned of.
-    `explain`: the name, and where it is given, below which names explain themselves and nothing else is."""
+    `explain`: the name, and where it is given, below which names explain themselves and nothing else is.
+    `lines`: of each record of an (owner, type), where they are known."""
     by_owner: dict[Labels, dict[int, RRset]] = {}
     for rrset in data.rrsets:
         by_owner.setdefault(rrset.owner, {})[rrset.type] = rrset
@@ -84,7 +88,7 @@ def check_zone(
     nameservers = frozenset(
         record.names[0] for rrset in data.rrsets if rrset.type == TYPE_NS for record in rrset.records
     )
-    zone = _Zone(data, by_owner, cuts, nameservers, steered, aliases, file, faults, is_ours)
+    zone = _Zone(data, by_owner, cuts, nameservers, steered, aliases, file, faults, is_ours, lines)
     if complete:
         _check_apex(zone)
     for rrset in data.rrsets:
@@ -191,11 +195,13 @@ def _check_svcb(zone: _Zone, rrset: RRset) -> None:
         owner = _steered_owner(zone, name) if zone.holds(name) else None
         return None if owner in zone.aliases else owner
 
+    lines = zone.lines.get((rrset.owner, rrset.type), (rrset.line,) * len(rrset.records))
     for found in svcb_findings(rrset, steered_owner):
+        line = lines[found.record]
         if found.is_fault:
-            zone.refuse_ours(rrset, found.wrong, found.fix)
+            zone.refuse_ours(rrset, found.wrong, found.fix, line)
         else:
-            zone.faults.warn(Location(zone.file, rrset.line, 1), found.wrong, found.fix)
+            zone.faults.warn(Location(zone.file, line, 1), found.wrong, found.fix)
 
 
 def _is_made(zone: _Zone, name: Labels) -> bool:

@@ -31,6 +31,8 @@ from steer.sources.rdata import (
     octets_of,
     rdata_of,
 )
+from steer.sources.svcb_checks import SVCB_TYPES
+from steer.sources.svcb_text import explain_svcb
 
 LARGEST_MASTER_FILE_BYTES = 64 << 20
 LARGEST_ENTRY_BYTES = 256 << 10  # RDATA of 65535 octets written as \DDD
@@ -42,13 +44,13 @@ _NAMED_BY_DNSPYTHON = re.compile(r"^[^:]*:\d+: ")
 
 @dataclass(slots=True)
 class _Growing:
-    """An RRset whose records are still coming."""
+    """An RRset whose records are still coming, each with its line."""
 
     owner: Labels
     type: int
     ttl_s: int
     line: int
-    records: dict[Rdata, None] = field(default_factory=dict)
+    records: dict[Rdata, int] = field(default_factory=dict)
     size: int = 0
 
 
@@ -106,7 +108,7 @@ class _Sink:
         if value in rrset.records:
             self.faults.warn(at, "the record stands twice", "remove one of them")
             return
-        rrset.records[value] = None
+        rrset.records[value] = self.line
         rrset.size += octets_of(value)
 
 
@@ -173,6 +175,9 @@ def read_master_file(
         aliases=aliases or {},
         explain=explain,
         complete=len(faults.found) == already,
+        lines={
+            key: tuple(rrset.records.values()) for key, rrset in sink.rrsets.items() if key[1] in SVCB_TYPES
+        },
     )
     return zone if len(faults.found) == already else None
 
@@ -293,6 +298,9 @@ def _explained(error: Exception, entry: str) -> tuple[str, str]:
         wrong = "a type whose fields are not known here"
         return wrong, "write its RDATA as RFC 3597 does: `www 60 TYPE14 \\# <octets> <hexadecimal>`"
     known = next((word for word in words if word in _EXAMPLES), "")
+    explained = explain_svcb(known, entry, said) if known in ("HTTPS", "SVCB") else None
+    if explained is not None:
+        return explained
     wrong = (
         f"unreadable {known} record: {said[:120].rstrip('.')}"
         if known

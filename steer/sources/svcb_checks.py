@@ -19,38 +19,47 @@ _HINTS = (ParamKey.IPV4HINT, ParamKey.IPV6HINT)
 
 @dataclass(frozen=True, slots=True)
 class SvcbFinding:
-    """One thing to say of an RRset. `is_fault` False: a warning."""
+    """One thing to say of an RRset. `is_fault` False: a warning; `record`: the index of the one it is in."""
 
     wrong: str
     fix: str
     is_fault: bool = False
+    record: int = 0
 
 
 def svcb_findings(rrset: RRset, steered_owner: Callable[[Labels], Labels | None]) -> Iterator[SvcbFinding]:
     """What is wrong with an HTTPS or SVCB RRset. `steered_owner`: the steered name that gives addresses for a
     name, itself or a wildcard; None where none does."""
     word, records = dns.rdatatype.to_text(dns.rdatatype.RdataType(rrset.type)), _records(rrset)
-    aliases = [record for record in records if record.priority == 0]
+    aliases = [(index, record) for index, record in enumerate(records) if record.priority == 0]
     shown = _shown(rrset.owner)
     if aliases and len(records) > 1:
         wrong = f"{shown} has a {word} record of AliasMode (priority 0) beside others, which are ignored then"
-        yield SvcbFinding(wrong, "keep one of AliasMode, or write priorities from 1 (RFC 9460 section 2.4.2)")
-    if any(_target(record) == rrset.owner for record in aliases):
-        yield SvcbFinding(
-            f"the {word} record of AliasMode at {shown} points to itself", "name another host", True
-        )
-    for record in records:
+        fix = "keep one of AliasMode, or write priorities from 1 (RFC 9460 section 2.4.2)"
+        yield SvcbFinding(wrong, fix, record=aliases[0][0])
+    for index, record in aliases:
+        if _target(record) == rrset.owner:
+            wrong = f"the {word} record of AliasMode at {shown} points to itself"
+            yield SvcbFinding(wrong, "name another host", True, index)
+    for index, record in enumerate(records):
         target = _target(record) or rrset.owner
         if record.priority == 0 or steered_owner(target) is None:
             continue
+        hints = " and ".join(key.name.lower() for key in _HINTS if key in record.params)
         if target == rrset.owner and (names := _mandatory(record)):
             wrong = (
                 f"the {word} record at {shown} makes {names} mandatory, but its hints come from the policy"
             )
-            yield SvcbFinding(wrong, "take them out of `mandatory`", True)
-        elif target != rrset.owner and any(key in record.params for key in _HINTS):
+            yield SvcbFinding(wrong, "take them out of `mandatory`", True, index)
+        elif target == rrset.owner and hints:
+            wrong = (
+                f"{hints} of the {word} record at {shown}, which is steered, is replaced by what is answered"
+            )
+            yield SvcbFinding(wrong, "leave hints out, steer fills them in", record=index)
+        elif hints:
             wrong = f"the {word} record at {shown} has address hints for {_shown(target)}, which is steered"
-            yield SvcbFinding(wrong, "take the hints out: they are answered as they stand, to every client")
+            fix = "take the hints out: they are answered as they stand, to every client"
+            yield SvcbFinding(wrong, fix, record=index)
 
 
 def _records(rrset: RRset) -> list[SVCBBase]:

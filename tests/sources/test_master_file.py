@@ -301,10 +301,17 @@ STEERED = {WWW: Location("zone.yaml", 3, 1), WILD: Location("zone.yaml", 4, 1)}
         ("a SVCB 0 a", "points to itself"),
         ("a SVCB 0 .", None),
         ("a HTTPS 0 b alpn=h2", "parameters in AliasMode"),
-        ("a HTTPS 1 . alpn=h2 alpn=h3", "duplicate key"),
-        ("a HTTPS 1 . mandatory=port", "declared mandatory but not present"),
-        ("a HTTPS 1 . no-default-alpn", "alpn missing"),
-        ("a HTTPS 1 . nonsense=1", "Unknown SVCB ParamKey"),
+        ("a HTTPS 1 . alpn=h2 alpn=h3", "SvcParam `alpn` stands twice"),
+        ("a HTTPS 1 . mandatory=port", "`mandatory` names `port`, which the HTTPS record does not have"),
+        ("a HTTPS 1 . no-default-alpn", "the HTTPS record has `no-default-alpn` but no `alpn`"),
+        ("a HTTPS 1 . nonsense=1", "unknown SvcParam `nonsense`"),
+        ("a HTTPS 1 . alnp=h2", "unknown SvcParam `alnp` in the HTTPS record; did you mean `alpn`?"),
+        ("a HTTPS 1 . alpn=h2 port=70000 key65400=x", "`port` of the HTTPS record has the value `70000`"),
+        ("a SVCB ( 1 . ; alpn=h2\n port ; x\n )", "`port` of the SVCB record has no value"),
+        ('a HTTPS 1 . alpn="h2,h 3" ipv4hint="auto"', "leave hints out at steered names, steer fills"),
+        ("a HTTPS 1 . ipv6hint=192.0.2.1", "`ipv6hint` of the HTTPS record has the value `192.0.2.1`"),
+        ("a A 192.0.2.7\n  HTTPS 1 . port=x", "SvcParam `port` of the HTTPS record has the value `x`"),
+        ("https HTTPS x . alpn=h2", "unreadable HTTPS record"),
         ("a TYPE65 \\# 3 000100", None),
         ("a TYPE65 \\# 4 00010000", "unreadable"),
     ],
@@ -313,7 +320,7 @@ def test_https_and_svcb_faults(line: str, wrong: str | None) -> None:
     found = faults_in(HEAD + line + "\n", STEERED)
     assert len(found) == (wrong is not None), found
     if wrong is not None:
-        assert found[0].startswith("z:5:1: ")
+        assert found[0].startswith("z:6:1: " if "\n  HTTPS" in line else "z:5:1: ")
         assert wrong in found[0]
 
 
@@ -323,6 +330,7 @@ def test_https_and_svcb_faults(line: str, wrong: str | None) -> None:
         ("a HTTPS 1 www ipv4hint=192.0.2.9\n", "has address hints for"),
         ("a HTTPS 1 any.w ipv6hint=::1\n", "which is steered"),
         ("a HTTPS 1 ns1 ipv4hint=192.0.2.1\n", None),
+        ("www HTTPS 1 . alpn=h2 ipv4hint=192.0.2.9 ipv6hint=::1\n", "ipv4hint and ipv6hint of the HTTPS"),
         ("a HTTPS 0 www\na HTTPS 1 .\n", "of AliasMode (priority 0) beside others"),
     ],
 )
@@ -330,3 +338,13 @@ def test_https_warnings(lines: str, wrong: str | None) -> None:
     zone, faults = read(HEAD + lines, STEERED)
     assert zone is not None
     assert [wrong in str(warning) for warning in faults.warnings] == ([True] if wrong else [])  # type: ignore[operator]
+
+
+def test_a_fault_of_an_https_record_is_at_its_own_line() -> None:
+    lines = (
+        "www HTTPS 1 . alpn=h2\nwww HTTPS 2 . mandatory=ipv4hint ipv4hint=192.0.2.1\na SVCB 1 b\na SVCB 0 a\n"
+    )
+    faults = faults_in(HEAD + lines, STEERED)
+    assert [fault.split(": ")[0] for fault in faults] == ["z:6:1", "z:8:1"]
+    _, read_faults = read(HEAD + "www HTTPS 1 . alpn=h2\nwww HTTPS 2 . ipv4hint=192.0.2.1\n", STEERED)
+    assert [warning.line for warning in read_faults.warnings] == [6]
