@@ -64,11 +64,15 @@ async def _with_faults_behind(
     as far as the rest can be read without DNSSEC keys."""
     faults, warnings = [*refused.faults], [*refused.warnings]
     inputs = None
-    try:
-        inputs = await asyncio.to_thread(read_inputs, directory, skips_keys=True)
-        warnings += inputs.warnings
-    except Refused as again:
-        faults += again.faults
+    for skips_keys in (False, True):
+        try:
+            inputs = await asyncio.to_thread(read_inputs, directory, skips_keys=skips_keys)
+        except Refused as again:
+            faults += again.faults
+            warnings += again.warnings
+        else:
+            warnings += inputs.warnings
+            break
     try:
         await asyncio.to_thread(read_overrides_in, directory, inputs.deployment if inputs else None)
     except Refused as again:

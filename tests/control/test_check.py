@@ -83,6 +83,13 @@ def test_no_fault_hides_another(cdn: Cdn) -> None:
         assert wrong in said, said
     assert cdn.command("keys", "make", str(cdn.directory), "cdn.example").returncode == 0
     (private,) = (cdn.directory / "keys").glob("*.private")
+    whole = private.read_bytes()
+    private.write_bytes(whole)
+    private.chmod(0o644)
+    cdn.write("cdn.example.yaml", text.replace("7}", "8}"))
+    _, _, said = check(cdn)
+    assert "warning: " + str(private) in said, said
+    assert "no service `nosuch`" in said
     private.write_bytes(b"")
     cdn.write("cdn.example.yaml", text.replace("{max", "{refresh: 20d, max"))
     _, _, said = check(cdn)
