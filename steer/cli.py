@@ -27,7 +27,7 @@ from steer.control.offline import load_offline, poll_once
 from steer.control.server import Options, serve
 from steer.dataplane.engine import EngineMissing
 from steer.errors import Refused
-from steer.lab.demo import order_running_demo, run_demo
+from steer.lab.demo import is_news_of_state, order_running_demo, run_demo
 from steer.lab.demo_pops import DemoError
 from steer.model.deployment import Deployment
 from steer.sources.overrides_file import time_text
@@ -211,6 +211,9 @@ def run_demo_command(given: argparse.Namespace) -> int:
         print(asyncio.run(order_running_demo(directory, given.order)))
         return OK
     start_logging(sys.stderr, journal=False, level=logging.WARNING)
+    states = logging.getLogger("steer.control.states")
+    states.setLevel(logging.INFO)
+    states.addFilter(is_news_of_state)
 
     async def serve_demo(directory: Path, *, stop: asyncio.Event, ready: asyncio.Event) -> None:
         def answers(running: Any) -> None:

@@ -31,6 +31,7 @@ from steer.telemetry.counters import Registry
 from steer.telemetry.metrics import Metrics, Readings
 
 log = logging.getLogger("steer.control")
+states_log = logging.getLogger("steer.control.states")  # of its own, so that the demo can show it alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +182,7 @@ class Runtime:
             self.metrics.poll_seconds.observe(seen.duration_ms / 1000)
         book = judge(self.book, observations, now_s, self.judged_services, self.overrides.drains)
         for line in changes(self.book, book):
-            log.log(_level_of(line), "%s", line)
+            states_log.log(_level_of(line), "%s", line)
         same = same_choices(self.book, book)
         self.book = book
         if not same or self._published != self._condition(now_s):

@@ -4,6 +4,7 @@ The nameserver itself is an argument, so that this runs whatever serves; orders 
 HTTP from `steer demo kill nrt` in another one."""
 
 import asyncio
+import logging
 import os
 import random
 import shlex
@@ -19,14 +20,16 @@ from steer.model.deployment import Deployment
 from steer.sources.deployment_files import read_deployment
 
 SHOWN_CLIENTS = (("133.1.0.0/24", "Osaka"), ("193.0.6.0/24", "Amsterdam"), ("200.160.2.0/24", "Sao Paulo"))
-HELP = """\
+ORDERS = """\
 kill POP       its port stays open, and nothing answers any more; the others take over within seconds
 hang POP       it takes connections and never answers
 drain POP      it says that it drains;  also: degrade POP, down POP
 revive POP     it is up again
 load POP [N]   its load is N % of its target; without N it wanders again
-explain NET    why a client in that network gets what it gets, such as: explain 133.1.0.0/24
 status         what the POPs do now
+"""
+HERE_ALONE = """\
+explain NET    why a client in that network gets what it gets, such as: explain 133.1.0.0/24
 quit           end everything
 """
 
@@ -103,6 +106,12 @@ def parse_order(words: list[str]) -> tuple[str, str, float | None]:
     raise DemoError("write `load POP PERCENT`" if action == "load" else f"write `{action} POP`")
 
 
+def is_news_of_state(record: logging.LogRecord) -> bool:
+    """Whether the demo shows a line of the POPs' states: all but how each comes up at the start."""
+    text = record.getMessage()
+    return not (": new -> " in text or ": unknown -> up: " in text)
+
+
 def welcome(deployment: Deployment) -> str:
     """What to try: `dig` lines for the names and the first address of this deployment."""
     listen = deployment.server.listen[0]
@@ -121,9 +130,14 @@ def welcome(deployment: Deployment) -> str:
     lines += [
         f"  and the names {others}" if others else "",
         "",
-        "Orders here, or as `steer demo kill nrt` elsewhere:",
+        "Orders, here or from another terminal (`steer demo kill nrt`):",
     ]
-    return "\n".join(lines) + "\n" + "".join(f"  {line}\n" for line in HELP.splitlines())
+    parts = (*lines, *_indented(ORDERS), "And here alone:", *_indented(HERE_ALONE))
+    return "\n".join(parts) + "\n"
+
+
+def _indented(text: str) -> list[str]:
+    return [f"  {line}" for line in text.splitlines()]
 
 
 async def _talk(
@@ -172,7 +186,7 @@ async def _answer(line: str, servers: DemoServers, explain: Explain | None) -> s
         if not words:
             return ""
         if words[0] in ("help", "?"):
-            return HELP
+            return ORDERS + HERE_ALONE
         if words[0] == "status":
             return "".join(f"{status_line(pop)}\n" for pop in servers.pops)
         if words[0] == "explain":

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
+import dns.rdatatype
 import pytest
 from aiohttp import web
 
@@ -17,6 +18,7 @@ from steer.control import api
 from steer.control.api import make_app, read_dashboard
 from steer.control.openapi import openapi_description
 from steer.errors import Fault, Refused
+from steer.telemetry.counters import COUNTERS
 from steer.telemetry.metrics import Metrics
 
 TOKEN = "correct horse"
@@ -210,6 +212,18 @@ def test_the_dashboard_needs_nothing_from_elsewhere() -> None:
         assert len(texts) == 1
         digest = base64.b64encode(hashlib.sha256(texts[0].encode()).digest()).decode()
         assert f"{tag}-src 'sha256-{digest}'" in page.policy
+
+
+def test_the_dashboard_reads_what_there_is() -> None:
+    page = read_dashboard().body.decode()
+    table = re.search(r"const STRANGERS = (\[\[.*?\]\]);?,?\n", page, re.S)
+    assert table is not None
+    names = {name for _, name in json.loads(table[1])}
+    assert {"cookies_valid", "rate_dropped"} <= names
+    assert names <= set(COUNTERS)
+    types = re.findall(r"<option>(\w+)</option>", page)
+    assert [dns.rdatatype.to_text(dns.rdatatype.from_text(kind)) for kind in types] == types
+    assert {"A", "AAAA", "HTTPS", "CNAME", "TXT"} == set(types)
 
 
 def test_the_description_names_every_route_and_nothing_else() -> None:

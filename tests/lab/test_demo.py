@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import logging
 import os
 import signal
 from collections.abc import Awaitable, Callable
@@ -10,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from steer.lab.demo import order_running_demo, parse_order, run_demo, welcome
-from steer.lab.demo_pops import DemoError
+from steer.lab.demo import is_news_of_state, order_running_demo, parse_order, run_demo, welcome
+from steer.lab.demo_pops import ACTIONS, DemoError
 from steer.sources.deployment_files import read_deployment
 from tests.lab.demo_directory import DEMO, copy_demo
 
@@ -151,3 +152,20 @@ def test_welcome_names_the_server_and_clients() -> None:
     text = welcome(read_deployment(DEMO)[0])
     assert "@127.0.0.1 -p 5353 www.cdn.example +subnet=133.1.0.0/24" in text
     assert "http://127.0.0.1:8053/" in text
+    everywhere, _, here = text.partition("here alone:")
+    assert all(f"  {action} " in everywhere or f" {action} POP" in everywhere for action in ACTIONS)
+    assert [line.split()[0] for line in here.splitlines() if line.strip()] == ["explain", "quit"]
+
+
+@pytest.mark.parametrize(
+    ("line", "is_shown"),
+    [
+        ("default/nrt: down -> up: it says that it is up", True),
+        ("default/nrt: up -> drained: it says that it drains", True),
+        ("default/nrt: new -> unknown: not polled yet", False),
+        ("default/nrt: unknown -> up: it says that it is up", False),
+    ],
+)
+def test_states_that_change_are_shown(line: str, is_shown: bool) -> None:
+    record = logging.LogRecord("steer.control.states", logging.INFO, "", 0, "%s", (line,), None)
+    assert is_news_of_state(record) is is_shown
