@@ -1,11 +1,24 @@
 """Fixtures of the end-to-end tests."""
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from steer.telemetry.log_lines import LineFormatter
 from tests.control.cdn import Cdn, made_cdn
+
+
+@pytest.fixture(autouse=True)
+def _logs_end_with_their_command() -> Iterator[None]:
+    """A command that ran in this process set up its log for good; the next test starts without it."""
+    root = logging.getLogger()
+    level = root.level
+    yield
+    root.handlers[:] = [each for each in root.handlers if not isinstance(each.formatter, LineFormatter)]
+    root.setLevel(level)
+    logging.captureWarnings(False)
 
 
 @pytest.fixture

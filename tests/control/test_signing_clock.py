@@ -336,7 +336,7 @@ def test_the_alarm_is_told_everywhere_with_what_to_do(story: Story, caplog: pyte
     story.is_wrong_by(0)
     server.look()
     assert backend.alarm == ""
-    told = [line.message for line in caplog.records if "alarm clock" in line.message]
+    told = [line.message for line in caplog.records if "alarm clock: " in line.message]
     assert len(told) == 1
     assert told[0].startswith("alarm clock: the clock says")
     assert "steer_alarm{" not in server.runtime.metrics.render("")[0].decode()
