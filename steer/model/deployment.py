@@ -5,6 +5,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 
 from steer.model.dnssec import DnssecSettings
+from steer.model.evidence import EvidenceSettings
 from steer.model.policy import Experiment, Policy, PolicyTest, SteeredName
 from steer.model.primary import Primary
 from steer.model.records import Labels, ZoneData
@@ -24,10 +25,12 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """This nameserver: its id, and the POP in which it stands (if any)."""
+    """This nameserver: its id, and the POP in which it stands (if any). `arrivals`: the service that is
+    announced as the nameserver is, so that who reaches it shows that service's catchment; None: none is."""
 
     id: str
     pop: str | None = None
+    arrivals: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +159,7 @@ class Deployment:
     deployment_key: bytes
     files: dict[Path, str] = field(default_factory=dict)
     policy_hash: str = ""
+    evidence: EvidenceSettings = field(default_factory=EvidenceSettings)
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,11 +107,29 @@ class UnitLengths:
 
 @dataclass(frozen=True, slots=True)
 class AutoSettings:
-    """Parameters of `answer: auto` (read and kept; `auto` answers anycast until evidence is built in)."""
+    """Parameters of `answer: auto`. An override starts when the lower `confidence` bound of its gain is at
+    least `margin_ms` on at least `min_samples` on both sides in `wins` of the last `periods` periods; it ends
+    when that gain falls below `return_margin_ms`. `holdout`: share of overridden units kept on anycast, by
+    units of `holdout_ipv4_bits` and `holdout_ipv6_bits`."""
 
     margin_ms: float = 10.0
+    return_margin_ms: float = 5.0
     min_samples: int = 20
+    wins: int = 2
+    periods: int = 4
+    confidence: float = 0.95
     holdout: float = 0.02
+    holdout_ipv4_bits: int = 20
+    holdout_ipv6_bits: int = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """What does not matter: answers that differ by less, in expected RTT or in distance, are merged where
+    that joins prefixes. Zero: nothing is."""
+
+    ms: float = 0.0
+    km: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +147,7 @@ class Policy:
     candidates: int = 4
     unit: UnitLengths = UnitLengths()
     auto: AutoSettings = AutoSettings()
+    tolerance: Tolerance = Tolerance()
     location: Location = field(default_factory=Location, compare=False)
 
     @property
