@@ -1,26 +1,16 @@
 """A whole policy directory, read and proved: everything that `steer serve` needs to know."""
 
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
 from steer.model.dnssec import DnssecSettings
+from steer.model.endpoint import Endpoint as Endpoint
 from steer.model.evidence import EvidenceSettings
 from steer.model.policy import Experiment, Policy, PolicyTest, SteeredName
 from steer.model.primary import Primary
 from steer.model.records import Labels, ZoneData
 from steer.model.service import Prefix, Service, Target
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """An address and port to listen on; port 0 lets the system choose."""
-
-    address: IPv4Address | IPv6Address
-    port: int
-
-    def __str__(self) -> str:
-        return f"[{self.address}]:{self.port}" if self.address.version == 6 else f"{self.address}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)

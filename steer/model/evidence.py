@@ -4,10 +4,14 @@ Level 0: arrays only. `steer.sources` reads and keeps measurements, `steer.decid
 
 from dataclasses import dataclass
 from enum import IntEnum
+from ipaddress import IPv6Address, ip_network
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from steer.model.endpoint import Endpoint
+from steer.model.service import Address, Prefix
 
 NO_GROUP = -1
 IPV4_UNIT_BITS = 24  # no client address longer than this is ever stored
@@ -15,6 +19,15 @@ IPV6_UNIT_BITS = 48
 SKETCH_GAMMA = 1.02  # DDSketch's gamma: bucket = ceil(log(rtt_ms) / log(gamma)); 1 % relative accuracy
 RTT_MS_MIN = 0.05  # below and above: refused as absurd
 RTT_MS_MAX = 10_000.0
+OBJECT_PATH = "/steer-beacon"  # of the object that page scripts fetch, where no URL is given
+
+
+def unit_of(address: Address) -> Prefix:
+    """The client unit of an address: all of it that is ever kept. IPv4 inside IPv6 is IPv4."""
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    bits = IPV4_UNIT_BITS if address.version == 4 else IPV6_UNIT_BITS
+    return ip_network((address, bits), strict=False)
 
 
 class GroupKind(IntEnum):
@@ -31,11 +44,35 @@ class GroupKind(IntEnum):
 @dataclass(frozen=True, slots=True)
 class BeaconSettings:
     """The page script: `name` is a wildcard name of a zone served here, whose labels join resolver and
-    client; `sample`: share of page views that measure, 0..1; `candidates`: POPs tried beside anycast."""
+    client; `sample`: share of page views that measure, 0..1; `candidates`: POPs of `service` tried beside
+    anycast, 1..8.
+
+    `listen`: where script and collector are reached, apart from the API; none: nowhere. `trusted_proxies`:
+    whose X-Forwarded-For is believed. `per_second`: page views measured in all, 1..500. The URLs of the small
+    objects that are fetched hold `{label}`, `{pop}` and `{region}`; '' gives `OBJECT_PATH` below `name`, and
+    regions are not measured."""
 
     name: str
     sample: float = 0.02
     candidates: int = 3
+    service: str = "default"
+    listen: tuple[Endpoint, ...] = ()
+    trusted_proxies: tuple[Prefix, ...] = ()
+    per_second: int = 100
+    anycast_url: str = ""
+    pop_url: str = ""
+    region_url: str = ""
+
+    def url_of(self, target: str, label: str) -> str:
+        """The object of a target (`anycast`, `region:X`, `pop:X`) for one page view; '' where there is
+        none."""
+        kind, _, name = target.partition(":")
+        template = {
+            "anycast": self.anycast_url or f"https://{{label}}.{self.name}{OBJECT_PATH}",
+            "pop": self.pop_url or f"https://{{pop}}.{self.name}{OBJECT_PATH}",
+            "region": self.region_url,
+        }[kind]
+        return template.replace("{label}", label).replace(f"{{{kind}}}", name)
 
 
 @dataclass(frozen=True, slots=True)
