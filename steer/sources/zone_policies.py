@@ -18,10 +18,11 @@ from steer.model.policy import (
     UnitLengths,
 )
 from steer.sources import cname_checks
+from steer.sources.auto_fields import read_auto, read_tolerance, read_unit, usual_tolerance
 from steer.sources.fields import Parser, listed, read_fields, read_named, suggestion
 from steer.sources.located_yaml import Faults, Node, Table
 from steer.sources.reading import Reading
-from steer.sources.scalars import boolean, choice, duration_s, integer, name, number, percentage
+from steer.sources.scalars import boolean, choice, integer, name, number, percentage
 from steer.sources.zone_rules import Mention, RuleContext, read_rules
 from steer.sources.zone_views import LARGEST_VIEW_COUNT, count_views
 
@@ -33,6 +34,7 @@ POLICY_KEYS = {
     "candidates": "4",
     "unit": "{ipv4: 24, ipv6: 48}",
     "auto": "{margin: 10ms, min_samples: 20, holdout: 2%}",
+    "tolerance": "{ms: 2, km: 100}",
 }
 POPS_KEYS = {
     "only": "[fra, gru]",
@@ -41,8 +43,6 @@ POPS_KEYS = {
     "bias": "{fra: 200}",
     "count": "1",
 }
-UNIT_KEYS = {"ipv4": "24", "ipv6": "48"}
-AUTO_KEYS = {"margin": "10ms", "min_samples": "20", "holdout": "2%"}
 EXPERIMENT_KEYS = {
     "arms": "{control: {policy: web, share: 90%}, treatment: {policy: live, share: 10%}}",
     "unit": "{ipv4: 24, ipv6: 48}",
@@ -99,7 +99,7 @@ def read_experiments(
         fields = read_fields(value, EXPERIMENT_KEYS, faults, f"experiment `{title}`")
         if fields is None:
             continue
-        unit = fields.optional("unit", _read_unit, UnitLengths())
+        unit = fields.optional("unit", read_unit("unit"), UnitLengths())
         arms = fields.required("arms", lambda arms_node, _: _read_arms(arms_node, policies, faults))
         if arms is not None:
             experiments[title] = Experiment(zone, title, unit, arms, key.at)
@@ -127,8 +127,9 @@ def _read_policy(
         sticky=fields.optional("sticky", boolean(), False),
         families=families,
         candidates=fields.optional("candidates", integer(1, 16, 4), 4),
-        unit=fields.optional("unit", _read_unit, UnitLengths()),
-        auto=fields.optional("auto", _read_auto, AutoSettings()),
+        unit=fields.optional("unit", read_unit("unit"), UnitLengths()),
+        auto=fields.optional("auto", read_auto, AutoSettings()),
+        tolerance=fields.optional("tolerance", read_tolerance, usual_tolerance(rules or ())),
         location=at,
     )
     own = [mention for mention in context.mentions if mention.policy == context.policy]
@@ -192,30 +193,6 @@ def _pop_subset(policy: str, pop_mentions: list[PopMention]) -> Parser[PopSubset
         )
 
     return parse
-
-
-def _read_unit(node: Node, faults: Faults) -> UnitLengths | None:
-    fields = read_fields(node, UNIT_KEYS, faults, "`unit`")
-    if fields is None:
-        return None
-    default = UnitLengths()
-    return UnitLengths(
-        fields.optional("ipv4", integer(8, 32, 24), default.ipv4_bits),
-        fields.optional("ipv6", integer(16, 64, 48), default.ipv6_bits),
-    )
-
-
-def _read_auto(node: Node, faults: Faults) -> AutoSettings | None:
-    fields = read_fields(node, AUTO_KEYS, faults, "`auto`")
-    if fields is None:
-        return None
-    default = AutoSettings()
-    margin_s = fields.optional("margin", duration_s(0, 10, "10ms"), default.margin_ms / 1000)
-    holdout = fields.optional("holdout", percentage(0, 50, "2%"), Fraction(default.holdout))
-    min_samples = fields.optional("min_samples", integer(1, 1_000_000, 20), default.min_samples)
-    return AutoSettings(
-        margin_ms=float(Fraction(margin_s) * 1000), min_samples=min_samples, holdout=float(holdout)
-    )
 
 
 def _read_arms(node: Node, policies: set[str], faults: Faults) -> tuple[Arm, ...] | None:

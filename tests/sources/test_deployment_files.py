@@ -9,7 +9,16 @@ from pathlib import Path
 import pytest
 
 from steer.errors import Refused
-from steer.model.policy import AutoSettings, Fixed, Geographic, PopSubset, Preference, Weighted, When
+from steer.model.policy import (
+    AutoSettings,
+    Fixed,
+    Geographic,
+    PopSubset,
+    Preference,
+    Tolerance,
+    Weighted,
+    When,
+)
 from steer.model.service import ANYCAST, Target
 from steer.sources import prefix_file
 from steer.sources.deployment_files import deployment_key, read_deployment
@@ -40,13 +49,38 @@ def test_the_example_is_read_as_it_is_written(directory: Path) -> None:
     assert web.rules[2].answer == Preference((Fixed(Target("pop", "gru")), Geographic("nearest")))
     assert web.rules[3].when is None
     assert (web.rules[3].location.line, web.rules[3].location.column) == (16, 9)
-    assert zone.policies["corrected"].auto == AutoSettings(10.0, 20, 0.02)
+    assert zone.policies["corrected"].auto == AutoSettings()
+    assert zone.policies["corrected"].tolerance == Tolerance(ms=2.0, km=100.0)
+    assert web.tolerance == Tolerance()
     assert zone.policies["long-lived"].sticky
     assert [arm.share for arm in zone.experiments["img-unicast"].arms] == [0.9, 0.1]
     assert [(name.owner, name.ttl_s) for name in zone.names][:2] == [("www", 60), ("@", 60)]
     assert str(deployment.server.listen[1]) == "[::1]:5353"
     assert deployment.services["default"].health.interval_s == 2
     assert len(zone.data.rrsets) == 13
+
+
+@pytest.mark.parametrize(
+    ("auto", "settings"),
+    [
+        ("{margin: 4ms}", AutoSettings(margin_ms=4.0, return_margin_ms=2.0)),
+        ("{margin: 40ms}", AutoSettings(margin_ms=40.0, return_margin_ms=5.0)),
+        ("{periods: 1}", AutoSettings(wins=1, periods=1)),
+        ("{periods: 24, wins: 6}", AutoSettings(wins=6, periods=24)),
+        ("{confidence: 99.5%, return_margin: 10ms}", AutoSettings(confidence=0.995, return_margin_ms=10.0)),
+        ("{holdout_unit: {ipv4: 24}}", AutoSettings(holdout_ipv4_bits=24)),
+    ],
+)
+def test_what_auto_is_not_told_follows_from_what_it_is(
+    auto: str, settings: AutoSettings, directory: Path
+) -> None:
+    change(directory, ZONE, "{margin: 10ms, min_samples: 20, holdout: 2%}", auto)
+    assert taken(directory)[0].zones[0].policies["corrected"].auto == settings
+
+
+def test_a_tolerance_is_what_the_policy_says(directory: Path) -> None:
+    change(directory, ZONE, "    auto: {margin", "    tolerance: {km: 0.5}\n    auto: {margin")
+    assert taken(directory)[0].zones[0].policies["corrected"].tolerance == Tolerance(ms=0.0, km=0.5)
 
 
 def test_all_that_may_be_written_is_read(directory: Path) -> None:

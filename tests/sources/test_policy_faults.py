@@ -6,13 +6,14 @@ from typing import NamedTuple
 
 import pytest
 
+from steer.sources.auto_fields import AUTO_KEYS, TOLERANCE_KEYS, UNIT_KEYS
 from steer.sources.dnssec_fields import DNSSEC_KEYS
 from steer.sources.pops_file import ADDRESSES_KEYS, HEALTH_KEYS, POP_KEYS, POPS_KEYS
 from steer.sources.primary_fields import PRIMARY_KEYS, TSIG_KEY_KEYS
 from steer.sources.server_settings import COOKIES_KEYS, IDENTITY_KEYS, RATE_LIMIT_KEYS, TCP_KEYS
 from steer.sources.steer_file import GEODATA_KEYS, NODE_KEYS, STEER_KEYS
 from steer.sources.zone_file import NAME_KEYS, TEST_KEYS, ZONE_KEYS
-from steer.sources.zone_policies import ARM_KEYS, AUTO_KEYS, EXPERIMENT_KEYS, POLICY_KEYS, UNIT_KEYS
+from steer.sources.zone_policies import ARM_KEYS, EXPERIMENT_KEYS, POLICY_KEYS
 from steer.sources.zone_policies import POPS_KEYS as SUBSET_KEYS
 from steer.sources.zone_rules import RULE_KEYS, WHEN_KEYS
 from tests.sources.policy_directory import ZONE, change, copy_example, faults_of
@@ -77,7 +78,7 @@ def test_every_fault_says_where_what_and_what_instead() -> None:
             {
                 *(*ZONE_KEYS, *NAME_KEYS, *TEST_KEYS, *POLICY_KEYS, *SUBSET_KEYS, *UNIT_KEYS, *AUTO_KEYS),
                 *(*EXPERIMENT_KEYS, *ARM_KEYS, *RULE_KEYS, *WHEN_KEYS, *PRIMARY_KEYS, *TSIG_KEY_KEYS),
-                *DNSSEC_KEYS,
+                *(*DNSSEC_KEYS, *TOLERANCE_KEYS),
             },
         ),
     ],

@@ -11,6 +11,7 @@ from jsonschema import Draft202012Validator
 
 import steer.sources
 from steer.sources import (
+    auto_fields,
     dnssec_fields,
     overrides_file,
     pops_file,
@@ -53,8 +54,9 @@ KEYS: dict[str, dict[str, Mapping[str, str]]] = {
         "$defs/test": zone_file.TEST_KEYS,
         "$defs/policy": zone_policies.POLICY_KEYS,
         "$defs/policy/properties/pops": zone_policies.POPS_KEYS,
-        "$defs/policy/properties/auto": zone_policies.AUTO_KEYS,
-        "$defs/unit": zone_policies.UNIT_KEYS,
+        "$defs/policy/properties/auto": auto_fields.AUTO_KEYS,
+        "$defs/policy/properties/tolerance": auto_fields.TOLERANCE_KEYS,
+        "$defs/unit": auto_fields.UNIT_KEYS,
         "$defs/experiment": zone_policies.EXPERIMENT_KEYS,
         "$defs/arm": zone_policies.ARM_KEYS,
         "$defs/rule": zone_rules.RULE_KEYS,
@@ -78,7 +80,7 @@ is also an address|which the anycast address|has no (?:POP|region)
 bits set beyond|no prefix length from|not an address prefix|longer than /64
 holds every IPv4|IPv4 inside IPv6|6to4
 not a key of 16 bytes
-is not below validity|signatures are valid for
+override could end as it starts|`wins` of|nothing is certain|is not below validity|signatures are valid for
 out of the range|not a whole number of seconds|is not below interval|suspects the observer
 cannot be reached|not an IP(?:v[46])? address|not an address and port|port `
 names no host|has a user name|is not a URL
