@@ -9,16 +9,29 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from steer.decide.auto_windows import Floats, Pairs, Pooled
+from steer.decide.auto_parts import Parts, compare_parts, from_one_source
+from steer.decide.auto_windows import LONGEST, NO_PAIR, Floats, Pairs, Rows, Windows
+from steer.model.evidence import GroupKind
+from steer.model.policy import AutoSettings
 
+LARGEST_SHIFT = 1.0  # standard errors by which a group's own gain may be drawn towards its wider group's
+COUNTRY_COVERAGE = 0.5  # share of an AS's anycast samples in a country whose metros are known on both sides
+RESOLVER_COVERAGE = 0.5  # samples of a target over those of anycast behind one resolver, at least
+WIDE_FIRST = (
+    GroupKind.AS_COUNTRY,
+    GroupKind.AS_METRO,
+    GroupKind.BLOCK,
+    GroupKind.UNIT,
+    GroupKind.RESOLVER,
+)
 _NORMAL = NormalDist()
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """Shape (p,) each. `seen`: enough samples on both sides; elsewhere the gains are NaN. `gain_ms` by how
-    much the target beats anycast, `low_ms` and `high_ms` its confidence bounds; the rest for `explain`:
-    medians and samples of both sides."""
+    """Shape (p,) each. `seen`: enough samples on both sides; elsewhere all is NaN. `gain_ms` by how much the
+    target beats anycast, `low_ms` and `high_ms` its confidence bounds; the rest for `explain`: medians and
+    samples of both sides."""
 
     seen: NDArray[np.bool_]
     gain_ms: Floats
@@ -30,36 +43,30 @@ class Judgement:
     target_samples: Floats
 
 
-def judge(
-    pooled: list[Pooled],
-    pairs: Pairs,
-    anycast: NDArray[np.int64],
-    candidate: NDArray[np.bool_],
-    enough: float,
-    confidence: float,
-) -> Judgement:
-    """Judge each pair on the shortest window with `enough` samples on both sides. `anycast`, shape (s,): the
-    pair that stands for anycast in each group, -1 unknown; `candidate`, shape (p,): what may be answered."""
-    other = anycast[pairs.segment]
-    usable = candidate & (other >= 0)
-    window = np.full(len(pairs), -1, dtype=np.int8)
-    for number in range(len(pooled) - 1, -1, -1):
-        count = pooled[number].count
-        window[usable & (count >= enough) & (count[other] >= enough)] = number
-    seen = window >= 0
-    own, base = (_chosen(pooled, window, rows) for rows in (np.arange(len(pairs)), np.where(seen, other, 0)))
-    tried = np.bincount(pairs.segment[seen], minlength=len(pairs.head)).astype(np.int64)
-    z = quantile_of_best(confidence, tried)[pairs.segment]
-    bounds = [(base[place] - own[place], z * np.hypot(base[place + 2], own[place + 2])) for place in (1, 2)]
-    gain = np.minimum(bounds[0][0], bounds[1][0])
-    low = np.minimum(*(middle - width for middle, width in bounds))
-    high = np.minimum(*(middle + width for middle, width in bounds))
-    return Judgement(seen, gain, low, high, base[1], own[1], base[0], own[0])
-
-
 def nothing_judged(size: int) -> Judgement:
     """What is said before the first period."""
     return Judgement(np.zeros(size, dtype=np.bool_), *(np.full(size, np.nan) for _ in range(7)))
+
+
+def judge(
+    windows: Windows, pairs: Pairs, base: Rows, candidate: NDArray[np.bool_], settings: AutoSettings
+) -> Judgement:
+    """Judge every pair, wide groups first. `base`, shape (p,): the pair that stands for anycast in each
+    pair's group, -1 unknown; `candidate`, shape (p,): what may be answered."""
+    count = windows.count(LONGEST)
+    active = candidate & (base != NO_PAIR) & (count >= settings.min_samples)
+    active &= count[base] >= settings.min_samples
+    active &= ~(from_one_source(windows, pairs) & (pairs.kind != GroupKind.UNIT))
+    parts = compare_parts(windows, pairs, base, active)
+    active &= _is_covered(pairs, parts, count, base)
+    tried = np.bincount(pairs.segment[active], minlength=len(pairs.head)).astype(np.int64)
+    z = quantile_of_best(settings.confidence, tried)[pairs.segment]
+    bench = _Bench(windows, pairs, base, parts, z, settings)
+    for kind in WIDE_FIRST:
+        waiting = np.flatnonzero(active & (pairs.kind == kind))
+        for window in range(LONGEST + 1):
+            waiting = bench.judge(window, waiting)
+    return bench.judgement
 
 
 def quantile_of_best(confidence: float, tried: NDArray[np.int64]) -> Floats:
@@ -71,12 +78,78 @@ def quantile_of_best(confidence: float, tried: NDArray[np.int64]) -> Floats:
     return quantile
 
 
-def _chosen(pooled: list[Pooled], window: NDArray[np.int8], rows: NDArray[np.int64]) -> list[Floats]:
-    """Count, median, 75th percentile and their errors of `rows`, each from its window; NaN without one."""
-    chosen = [np.full(len(window), np.nan) for _ in range(5)]
-    for number, pool in enumerate(pooled):
-        at = np.flatnonzero(window == number)
-        columns = (pool.count, pool.p50_ms, pool.p75_ms, pool.p50_error_ms, pool.p75_error_ms)
-        for column, values in zip(chosen, columns, strict=True):
-            column[at] = values[rows[at]]
-    return chosen
+def _is_covered(pairs: Pairs, parts: Parts, count: Floats, base: Rows) -> NDArray[np.bool_]:
+    """Whether the clients who measured a target are much the same as those who measured anycast. In one metro
+    they are; in a country, or behind a resolver, those near a POP measure it, and the others do not."""
+    other = count[base]
+    return np.select(
+        [pairs.kind == GroupKind.AS_COUNTRY, pairs.kind == GroupKind.RESOLVER],
+        [parts.heard >= COUNTRY_COVERAGE * other, count >= RESOLVER_COVERAGE * other],
+        True,
+    ).astype(np.bool_)
+
+
+class _Bench:
+    """One period's evidence, and what has been judged so far."""
+
+    def __init__(
+        self, windows: Windows, pairs: Pairs, base: Rows, parts: Parts, z: Floats, settings: AutoSettings
+    ) -> None:
+        self.judgement = nothing_judged(len(pairs))
+        self._windows, self._pairs, self._base, self._parts = windows, pairs, base, parts
+        self._z, self._settings = z, settings
+        self._mean, self._variance = np.full((2, len(pairs)), np.nan), np.full((2, len(pairs)), np.nan)
+
+    def judge(self, window: int, waiting: Rows) -> Rows:
+        """Judge on one window those that wait and have enough samples in it; returns those that still wait:
+        for enough samples, or because they are in doubt and the next window is not the longest."""
+        settings, said, base = self._settings, self.judgement, self._base[waiting]
+        count = self._windows.count(window)
+        enough = (count[waiting] >= settings.min_samples) & (count[base] >= settings.min_samples)
+        if window == LONGEST:  # only for those that no shorter window served
+            enough &= ~said.seen[waiting]
+        at = waiting[enough]
+        own, other = self._windows.at(window, at), self._windows.at(window, base[enough])
+        mean, variance = self._posterior(at, own, other)
+        low, high = self._bounds(at, mean, variance)
+        self._mean[:, at], self._variance[:, at] = mean, variance
+        said.seen[at] = True
+        for column, values in (
+            (said.gain_ms, mean.min(axis=0)),
+            (said.low_ms, low),
+            (said.high_ms, high),
+            (said.anycast_ms, other[1]),
+            (said.target_ms, own[1]),
+            (said.anycast_samples, other[0]),
+            (said.target_samples, own[0]),
+        ):
+            column[at] = values
+        doubt = (low < settings.margin_ms) & (high >= settings.return_margin_ms)
+        return np.sort(np.concatenate([waiting[~enough], at[doubt]]))
+
+    def _posterior(self, at: Rows, own: Floats, other: Floats) -> tuple[Floats, Floats]:
+        """Gains of pairs at both quantiles and their variances, shape (2, n).
+
+        Empirical Bayes: a group's gain is drawn towards its wider group's, the more the less it is known
+        itself and the less that group's parts differ; by at most LARGEST_SHIFT standard errors, so that a
+        part that is truly different is heard (limited translation: Efron and Morris, JASA 67, 1972)."""
+        parts, parent = self._parts, self._pairs.parent[at]
+        is_country = self._pairs.kind[at] == GroupKind.AS_COUNTRY
+        gain = np.where(is_country, parts.mean[:, at], other[1:3] - own[1:3])
+        variance = np.where(is_country, parts.variance[:, at], other[3:5] + own[3:5])
+        known = (parent != NO_PAIR) & np.isfinite(self._mean[0, parent])
+        between = parts.spread[:, parent] + self._variance[:, parent]
+        keeps = np.where(known, between / (between + variance), 1.0)
+        most = LARGEST_SHIFT * np.sqrt(variance)
+        wider = np.where(known, self._mean[:, parent], gain)
+        return gain - np.clip((1.0 - keeps) * (gain - wider), -most, most), keeps * variance
+
+    def _bounds(self, at: Rows, mean: Floats, variance: Floats) -> tuple[Floats, Floats]:
+        """Confidence bounds of the smaller gain. A wide group must gain the margin as a whole, and a part of
+        it that is nowhere heard of must not lose."""
+        z, error = self._z[at], np.sqrt(variance)
+        whole = (mean - z * error).min(axis=0)
+        part = (mean - z * np.sqrt(variance + self._parts.spread[:, at])).min(axis=0)
+        is_narrow = self._pairs.kind[at] == GroupKind.UNIT
+        low = np.where(is_narrow, whole, np.minimum(whole, part + self._settings.margin_ms))
+        return low, (mean + z * error).min(axis=0)

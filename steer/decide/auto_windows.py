@@ -1,7 +1,7 @@
 """Pooled measurements of every (group, target) over the trailing windows of each period. Pure NumPy.
 
-A busy group is judged on its last period alone; a sparse one on the shortest of a few longer windows that
-holds enough samples on both sides, always the same window for both, so that the hour of the day cancels."""
+A busy group is judged on its last period alone; a sparse one, or one in doubt, on longer windows, always the
+same window for both sides, so that the hour of the day cancels."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,113 +9,137 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from steer.model.evidence import Summary
+from steer.model.evidence import NO_GROUP, Summary
 
 WINDOWS = (1, 2, 4, 8, 24)  # trailing windows tried, in periods of the usual length, shortest first
+LONGEST = len(WINDOWS) - 1
+NO_PAIR = -1
 _EMPTY = 1e-6  # a count below: what adding and taking away has left over
 
 Floats = NDArray[np.float64]
+Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """Every (group, target) with measurements, sorted so, shape (p,); `head`: the first pair of each group
-    that has any, `segment`: its number among those, `group_of`: the groups' rows, shape (s,)."""
+    """Every (group, target) worth following, shape (p,), those of one group together; `kind` of its group;
+    `parent`: the pair of the next wider group with the same target, -1 none. Groups that have pairs are
+    numbered as `segment`s, shape (s,): `head`, the first pair of each, and `group_of`, its row."""
 
     group: NDArray[np.int32]
     target: NDArray[np.int16]
-    segment: NDArray[np.int64]
-    head: NDArray[np.int64]
+    kind: NDArray[np.uint8]
+    parent: Rows
+    segment: Rows
+    head: Rows
     group_of: NDArray[np.int32]
 
     def __len__(self) -> int:
         return len(self.group)
 
-
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """A Summary's rows in order of their period; `pair` of each, `bounds` of each period's rows."""
-
-    pair: NDArray[np.int64]
-    weighted: Floats  # shape (5, n): count, and what sums up to quantiles and their variances
-    bounds: NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
-class Pooled:
-    """What one window says, shape (p,): samples, quantiles in ms and their standard errors; NaN without
-    samples."""
-
-    count: Floats
-    p50_ms: Floats
-    p75_ms: Floats
-    p50_error_ms: Floats
-    p75_error_ms: Floats
+    def find(self, segment: Rows, target: Rows) -> Rows:
+        """The pair of each (segment, target), -1 where there is none or either is -1."""
+        if not len(self):
+            return np.full(len(segment), NO_PAIR, dtype=np.int64)
+        width = int(self.target.max()) + 2
+        keys = self.segment * width + self.target
+        asked = segment * width + target
+        place = np.minimum(np.searchsorted(keys, asked), len(keys) - 1)
+        has = (segment >= 0) & (target >= 0) & (target < width - 1) & (keys[place] == asked)
+        return np.where(has, place, NO_PAIR)
 
 
-def pair_up(summary: Summary, enough: float) -> tuple[Pairs, Rows]:
-    """The pairs that hold at least `enough` samples in all periods together, of groups that have two such
-    pairs; others can never be judged."""
-    group, target = summary.group, summary.target
-    head = np.ones(len(group), dtype=np.bool_)
+class Windows:
+    """Sums over the trailing windows, moved on period by period."""
+
+    def __init__(self, summary: Summary, rows: Rows, pair: Rows, size: int) -> None:
+        """`rows` of the summary count towards `pair`, both shape (n,); `size`: how many pairs there are."""
+        order = np.argsort(summary.period[rows], kind="stable")
+        rows, self._pair = rows[order], pair[order]
+        self._periods, self._period_s = summary.periods, summary.period_s
+        self._bounds = np.searchsorted(summary.period[rows], np.arange(len(summary.periods) + 1))
+        self._weighted = _weighted(summary, rows)
+        self._sums = np.zeros((len(WINDOWS), 5, size))
+
+    def steps(self) -> Iterator[int]:
+        """Each period, oldest first, with the windows that end with it."""
+        oldest = [0] * len(WINDOWS)
+        for period, start_s in enumerate(self._periods):
+            for window, length in enumerate(WINDOWS):
+                self._add(window, period, 1.0)
+                while self._periods[oldest[window]] <= start_s - length * self._period_s:
+                    self._add(window, oldest[window], -1.0)
+                    oldest[window] += 1
+                self._sums[window][:, self._sums[window, 0] < _EMPTY] = 0.0
+            yield period
+
+    def count(self, window: int) -> Floats:
+        """Samples of each pair, shape (p,); valid until the next step."""
+        count: Floats = self._sums[window, 0]
+        return count
+
+    def at(self, window: int, pairs: Rows) -> Floats:
+        """Of these pairs, shape (5, n): samples, median and 75th percentile in ms, and their variances.
+
+        The mean of the periods' quantiles by count is the pooled quantile to first order, and moves with the
+        RTTs shift for shift."""
+        found: Floats = self._sums[window][:, pairs]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            found[1:3] /= found[0]
+            found[3:5] /= np.square(found[0])
+        return found
+
+    def _add(self, window: int, period: int, sign: float) -> None:
+        """Add a period's rows; a pair has at most one row in a period, so plain indexing adds each once."""
+        chosen = slice(self._bounds[period], self._bounds[period + 1])
+        self._sums[window][:, self._pair[chosen]] += sign * self._weighted[:, chosen]
+
+
+def pair_up(summary: Summary, rows: Rows, few: float) -> tuple[Pairs, Rows, Rows]:
+    """The pairs that hold at least `few` samples among these rows (sorted within each group by target), of
+    groups that have two such pairs; the rows that count, and the pair of each."""
+    group, target = summary.group[rows], summary.target[rows]
+    head = np.ones(len(rows), dtype=np.bool_)
     head[1:] = (group[1:] != group[:-1]) | (target[1:] != target[:-1])
     pair = np.cumsum(head) - 1
-    total = np.bincount(pair, weights=summary.count, minlength=int(head.sum()))
-    pair_group = group[head]
-    holds = total >= enough
+    holds = np.bincount(pair, weights=summary.count[rows], minlength=int(head.sum())) >= few
+    pair_group, pair_target = group[head], target[head]
     useful = holds & (np.bincount(pair_group[holds], minlength=len(summary.groups))[pair_group] >= 2)
+    taken = useful[pair]
     number = np.cumsum(useful) - 1
-    taken = np.flatnonzero(useful[pair])
-    kept_group = pair_group[useful]
-    heads = np.flatnonzero(np.diff(kept_group, prepend=-1) != 0)
-    segment = np.cumsum(np.diff(kept_group, prepend=-1) != 0) - 1
-    pairs = Pairs(kept_group, target[head][useful], segment, heads, kept_group[heads])
-    order = taken[np.argsort(summary.period[taken], kind="stable")]
-    bounds = np.searchsorted(summary.period[order], np.arange(len(summary.periods) + 1))
-    return pairs, Rows(number[pair[order]], _weighted(summary, order), bounds)
+    pairs = _linked(summary, pair_group[useful], pair_target[useful])
+    return pairs, rows[taken], number[pair[taken]]
 
 
-def pooled_windows(summary: Summary, pairs: Pairs, rows: Rows) -> Iterator[list[Pooled]]:
-    """For each period, oldest first: what each window that ends with it says, shortest first."""
-    sums = [np.zeros((5, len(pairs))) for _ in WINDOWS]
-    oldest = [0] * len(WINDOWS)
-    for period, start_s in enumerate(summary.periods):
-        for window, (length, total) in enumerate(zip(WINDOWS, sums, strict=True)):
-            _add(total, rows, period, 1.0)
-            while summary.periods[oldest[window]] <= start_s - length * summary.period_s:
-                _add(total, rows, oldest[window], -1.0)
-                oldest[window] += 1
-            total[:, total[0] < _EMPTY] = 0.0
-        yield [_pooled(total) for total in sums]
+def _linked(summary: Summary, group: NDArray[np.int32], target: NDArray[np.int16]) -> Pairs:
+    is_head = np.diff(group, prepend=-1) != 0
+    head = np.flatnonzero(is_head)
+    segment = np.cumsum(is_head) - 1
+    loose = Pairs(
+        group,
+        target,
+        summary.groups.kind[group],
+        np.full(len(group), NO_PAIR, dtype=np.int64),
+        segment,
+        head,
+        group[head],
+    )
+    segment_of = np.full(len(summary.groups) + 1, NO_PAIR, dtype=np.int64)  # the last: of no group
+    segment_of[loose.group_of] = np.arange(len(head))
+    wider = summary.groups.parent[group]
+    assert NO_GROUP == -1
+    loose.parent[:] = loose.find(segment_of[wider], target.astype(np.int64))
+    return loose
 
 
-def _weighted(summary: Summary, order: NDArray[np.int64]) -> Floats:
-    count = summary.count[order].astype(np.float64)
+def _weighted(summary: Summary, rows: Rows) -> Floats:
+    count = summary.count[rows].astype(np.float64)
     return np.stack(
         [
             count,
-            count * summary.p50_ms[order],
-            count * summary.p75_ms[order],
-            np.square(count * summary.p50_error_ms[order]),
-            np.square(count * summary.p75_error_ms[order]),
+            count * summary.p50_ms[rows],
+            count * summary.p75_ms[rows],
+            np.square(count * summary.p50_error_ms[rows]),
+            np.square(count * summary.p75_error_ms[rows]),
         ]
-    )
-
-
-def _add(total: Floats, rows: Rows, period: int, sign: float) -> None:
-    """Add a period's rows; a pair has at most one row in a period, so plain indexing adds each once."""
-    chosen = slice(rows.bounds[period], rows.bounds[period + 1])
-    total[:, rows.pair[chosen]] += sign * rows.weighted[:, chosen]
-
-
-def _pooled(total: Floats) -> Pooled:
-    """Means of the periods' quantiles by count: the pooled quantile to first order, shift for shift."""
-    count = total[0]
-    share = np.divide(1.0, count, out=np.full(len(count), np.nan), where=count > 0)
-    return Pooled(
-        count.copy(),
-        total[1] * share,
-        total[2] * share,
-        np.sqrt(np.maximum(total[3], 0.0)) * share,
-        np.sqrt(np.maximum(total[4], 0.0)) * share,
     )

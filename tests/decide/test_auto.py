@@ -1,6 +1,5 @@
 """`auto` over worlds whose true RTTs are known: who leaves anycast, who stays, who comes back."""
 
-
 import numpy as np
 import pytest
 from numpy.typing import NDArray
