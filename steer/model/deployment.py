@@ -138,7 +138,9 @@ class Zone:
 @dataclass(frozen=True, slots=True)
 class Deployment:
     """A policy directory as one value. `files`: every file read -> SHA-256 hex of its bytes, for the hash
-    shown and for watching; `deployment_key`: 16 bytes, the key of all shares."""
+    shown and for watching; `deployment_key`: 16 bytes, the key of all shares. `max_moved`: the share of
+    demand (0..1) that a reload may move by itself, None: any; `rollout_nodes`: those that take this directory
+    up first, the others wait; empty: all do."""
 
     directory: Path
     node: Node
@@ -149,6 +151,8 @@ class Deployment:
     deployment_key: bytes
     files: dict[Path, str] = field(default_factory=dict)
     policy_hash: str = ""
+    max_moved: float | None = None
+    rollout_nodes: tuple[str, ...] = ()
     evidence: EvidenceSettings = field(default_factory=EvidenceSettings)
 
 

@@ -143,4 +143,6 @@ def _deployment(
         deployment_key=steer.key or deployment_key(steer.deployment, [zone.apex for zone in made]),
         files=hashes,
         policy_hash=policy_hash(directory, hashes),
+        max_moved=steer.max_moved,
+        rollout_nodes=steer.rollout_nodes,
     )

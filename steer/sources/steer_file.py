@@ -6,6 +6,7 @@ from pathlib import Path
 from steer.model.deployment import Endpoint, GeodataFiles, Node, ServerSettings
 from steer.model.policy import Location
 from steer.sources.addresses import endpoint
+from steer.sources.change_fields import read_guard, read_rollout
 from steer.sources.fields import Fields, Parser, listed, read_fields
 from steer.sources.located_yaml import Faults, quoted
 from steer.sources.located_yaml import Node as YamlNode
@@ -32,6 +33,8 @@ STEER_KEYS = {
     "cookies": "{enabled: true, secrets: cookie.secrets}",
     "rate_limit": "{per_second: 2000, burst: 4000}",
     "identity": "{nsid: fra1, version: false}",
+    "guard": "{max_moved: 20%}",
+    "rollout": "{nodes: [fra1]}",
 }
 NODE_KEYS = {"id": "fra1", "pop": "fra"}
 GEODATA_KEYS = {"city": "city.mmdb", "asn": "asn.mmdb"}
@@ -54,6 +57,8 @@ class SteerFile:
     zones: tuple[tuple[Path, Location], ...]
     key: bytes | None
     deployment: str | None
+    max_moved: float | None = None
+    rollout_nodes: tuple[str, ...] = ()
 
 
 def read_steer_file(path: Path, reading: Reading) -> SteerFile | None:
@@ -88,6 +93,8 @@ def read_steer_file(path: Path, reading: Reading) -> SteerFile | None:
         zones=tuple({file: (file, at) for file, at in zones or ()}.values()),
         key=key,
         deployment=deployment,
+        max_moved=fields.optional("guard", read_guard, None),
+        rollout_nodes=fields.optional("rollout", read_rollout, ()),
     )
 
 

@@ -10,7 +10,7 @@ from steer.decide.movement_tally import CONTINENTS, Column, Outline, Queries, Si
 from steer.model.demand import DemandRows
 from steer.model.deployment import Deployment
 from steer.model.map import BuiltMap
-from steer.model.networks import FAMILIES, Family
+from steer.model.networks import FAMILIES
 from steer.model.policy import Fixed, Geographic, Policy, Rule, Weighted
 from steer.model.service import ANYCAST, Address, Addresses
 from steer.publish.map_sweep import sweep_built
@@ -56,9 +56,7 @@ def outline() -> Outline:
     codes = np.array([CONTINENTS.index("EU"), CONTINENTS.index("AS")], dtype=np.int8)
     asn_starts = np.array([0, 1 << 62, 1 << 63], dtype=np.uint64)
     asns = np.array([0, 64500, 0], dtype=np.uint32)
-    return Outline(
-        {family: (starts, codes) for family in FAMILIES}, {family: (asn_starts, asns) for family in FAMILIES}
-    )
+    return Outline(dict.fromkeys(FAMILIES, (starts, codes)), dict.fromkeys(FAMILIES, (asn_starts, asns)))
 
 
 def unit_demand(units: list[Address], weights: list[float]) -> DemandRows:

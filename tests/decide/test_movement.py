@@ -1,4 +1,4 @@
-"""Movement against brute force: random changes, random clients, both snapshots asked by the reference engine."""
+"""Movement against brute force: random changes and clients, both snapshots asked by the reference engine."""
 
 import random
 from ipaddress import IPv4Address, IPv6Address

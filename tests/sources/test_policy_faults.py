@@ -7,6 +7,7 @@ from typing import NamedTuple
 import pytest
 
 from steer.sources.auto_fields import AUTO_KEYS, TOLERANCE_KEYS, UNIT_KEYS
+from steer.sources.change_fields import GUARD_KEYS, ROLLOUT_KEYS
 from steer.sources.dnssec_fields import DNSSEC_KEYS
 from steer.sources.pops_file import ADDRESSES_KEYS, HEALTH_KEYS, POP_KEYS, POPS_KEYS
 from steer.sources.primary_fields import PRIMARY_KEYS, TSIG_KEY_KEYS
@@ -69,7 +70,7 @@ def test_every_fault_says_where_what_and_what_instead() -> None:
             "steer.yaml",
             {
                 *(*STEER_KEYS, *NODE_KEYS, *GEODATA_KEYS, *TCP_KEYS),
-                *(*COOKIES_KEYS, *RATE_LIMIT_KEYS, *IDENTITY_KEYS),
+                *(*COOKIES_KEYS, *RATE_LIMIT_KEYS, *IDENTITY_KEYS, *GUARD_KEYS, *ROLLOUT_KEYS),
             },
         ),
         ("pops.yaml", {*POPS_KEYS, *ADDRESSES_KEYS, *POP_KEYS, *HEALTH_KEYS}),

@@ -12,6 +12,7 @@ from jsonschema import Draft202012Validator
 import steer.sources
 from steer.sources import (
     auto_fields,
+    change_fields,
     dnssec_fields,
     overrides_file,
     pops_file,
@@ -36,6 +37,8 @@ KEYS: dict[str, dict[str, Mapping[str, str]]] = {
         "properties/cookies": server_settings.COOKIES_KEYS,
         "properties/rate_limit/oneOf/1": server_settings.RATE_LIMIT_KEYS,
         "properties/identity": server_settings.IDENTITY_KEYS,
+        "properties/guard": change_fields.GUARD_KEYS,
+        "properties/rollout": change_fields.ROLLOUT_KEYS,
     },
     "pops.json": {
         "": pops_file.POPS_KEYS,
