@@ -1,0 +1,161 @@
+"""The simulated world: routing is valley-free, nothing beats light, nobody is lost, and chance is a function
+of the seed."""
+
+from functools import cache
+
+import numpy as np
+import pytest
+
+from steer.lab.world import World, load_world
+from steer.lab.world_graph import Ground, Sessions, engineer
+from steer.lab.world_layout import UNIT_SHIFT, Layout, read_layout
+from steer.lab.world_parameters import Parameters
+from steer.lab.world_paths import FIBRE_KM_PER_MS, draw_map
+from steer.lab.world_routing import Kind, Routes, propagate
+from steer.lab.world_synthetic import POPS, grow_ground
+from steer.model.networks import FAMILIES
+
+SEED = 7
+CLIENTS = 3000
+
+
+@cache
+def layout() -> Layout:
+    return read_layout()
+
+
+@cache
+def ground() -> Ground:
+    return grow_ground(layout(), SEED, Parameters().customers_for_presence)
+
+
+@cache
+def sessions() -> Sessions:
+    chart = draw_map(layout(), ground().graph, ground().pops)
+    return engineer(ground().graph, ground().sessions, chart.km[:, chart.pop_metro], Parameters(), SEED)
+
+
+@cache
+def world() -> World:
+    return load_world(None, SEED, CLIENTS, days=8, layout=layout(), ground=ground())
+
+
+def announcements() -> list[tuple[str, np.ndarray, bool]]:
+    everywhere = np.ones(POPS, np.bool_)
+    one = np.arange(POPS) == 3
+    return [("anycast", everywhere, True), ("unscoped", everywhere, False), ("one POP", one, False)]
+
+
+@cache
+def routes(number: int) -> Routes:
+    _, mask, scoped = announcements()[number]
+    return propagate(ground().graph, sessions(), mask, scoped)
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_every_path_is_valley_free(number: int) -> None:
+    """Once a packet has gone across to a peer or down to a customer, it only goes down: the next AS's own
+    route is a customer's, unless the next AS is a provider."""
+    graph, found = ground().graph, routes(number)
+    source = np.repeat(np.arange(len(graph)), np.diff(found.begin))
+    onward = found.hop >= 0
+    source, hop = source[onward], found.hop[onward]
+    downward = found.kind[source] != Kind.PROVIDER
+    assert np.all(found.kind[hop[downward]] == Kind.CUSTOMER)
+    assert np.all(found.length[hop] == found.length[source] - 1)
+    sold = set(zip(graph.customer.tolist(), graph.provider.tolist(), strict=True))
+    peers = set(zip(graph.peer.tolist(), graph.other.tolist(), strict=True))
+    for one, two, kind in zip(source.tolist(), hop.tolist(), found.kind[source].tolist(), strict=True):
+        pair = {Kind.CUSTOMER: (two, one) in sold, Kind.PEER: (one, two) in peers}
+        assert pair.get(Kind(kind), (one, two) in sold)
+
+
+def test_each_as_prefers_customers_then_peers_then_the_shortest() -> None:
+    """Against a plain oracle: what each neighbour would tell, by the rule of export, never beats the route
+    chosen."""
+    graph, found = ground().graph, routes(1)
+    rank = found.kind.astype(np.int64) * 1000 + found.length
+    offers = (
+        (graph.provider, graph.customer, Kind.CUSTOMER, found.kind == Kind.CUSTOMER),
+        (graph.peer, graph.other, Kind.PEER, found.kind == Kind.CUSTOMER),
+        (graph.customer, graph.provider, Kind.PROVIDER, found.kind != Kind.NONE),
+    )
+    for listener, teller, kind, tells in offers:
+        told = tells[teller]
+        offered = kind * 1000 + found.length[teller[told]] + 1
+        assert np.all(rank[listener[told]] <= offered)
+
+
+def test_every_as_that_buys_transit_is_reached() -> None:
+    graph, found = ground().graph, routes(0)
+    buys = np.bincount(graph.customer, minlength=len(graph)) > 0
+    assert np.all(found.kind[buys] != Kind.NONE)
+
+
+def test_the_same_seed_gives_the_same_world() -> None:
+    again = load_world(None, SEED, CLIENTS, days=8, layout=layout(), ground=ground())
+    other = load_world(None, SEED + 1, CLIENTS, days=8, layout=layout(), ground=ground())
+    assert np.array_equal(again.at(30.5).rtt_ms, world().at(30.5).rtt_ms)
+    assert np.array_equal(again.at(30.5).bad_age_h, world().at(30.5).bad_age_h, equal_nan=True)
+    assert not np.array_equal(other.units.start, world().units.start)
+
+
+def test_the_order_of_looking_changes_nothing() -> None:
+    again = load_world(None, SEED, CLIENTS, days=8, layout=layout(), ground=ground())
+    later = again.at(60).bad_age_h
+    assert np.array_equal(again.at(12).bad_age_h, world().at(12).bad_age_h, equal_nan=True)
+    assert np.array_equal(later, world().at(60).bad_age_h, equal_nan=True)
+
+
+@pytest.mark.parametrize("hour", [0, 31.5])
+def test_nothing_is_faster_than_light_in_fibre(hour: float) -> None:
+    here = world()
+    units, targets = np.indices((len(here.units), len(here.targets))).reshape(2, -1)
+    served = here.served(here.at(hour), units, targets)
+    light_ms = here.pop_km[units, served] / FIBRE_KM_PER_MS
+    assert np.all(here.at(hour).rtt_ms[units, targets] >= light_ms)
+    assert np.all(here.draw(np.random.default_rng(1), hour, units, targets) >= light_ms)
+
+
+def test_users_are_conserved() -> None:
+    for clients in (500, CLIENTS):
+        total = load_world(None, SEED, clients, days=1, layout=layout(), ground=ground()).units.users.sum()
+        assert total == pytest.approx(ground().users.sum(), rel=1e-3)
+
+
+def test_units_are_real_prefixes_of_their_as_and_listed_metro() -> None:
+    here = world()
+    geography, places = here.geography()
+    for family in FAMILIES:
+        mine = here.units.family == family
+        start = here.units.start[mine]
+        assert len(start) > CLIENTS / 10
+        assert np.all(start % np.uint64(1 << UNIT_SHIFT[family]) == 0)
+        place = geography[family].places.find(start)
+        listed = here.units.listed_metro[mine]
+        assert np.allclose(places.latitude_deg[place], layout().latitude_deg[listed], atol=1e-3)
+        row = geography[family].asns.find(start)
+        assert np.array_equal(geography[family].asn[row], here.units.asn[mine])
+
+
+def test_resolvers_serve_their_own() -> None:
+    here = world()
+    isp = here.resolvers.operator[here.units.resolver] == "isp"
+    assert np.array_equal(here.resolvers.asn[here.units.resolver][isp], here.units.asn[isp])
+    assert np.all(here.resolvers.start > 0)
+    assert not here.resolvers.violates_ttl[here.resolvers.operator != "isp"].any()
+
+
+def test_hours_outside_the_world_are_refused() -> None:
+    with pytest.raises(ValueError, match="is not in"):
+        world().at(24 * 8 + 1)
+
+
+def test_ages_grow_while_a_path_stays_bad() -> None:
+    here = world()
+    earlier, later = here.at(20), here.at(21)
+    both = earlier.is_bad & later.is_bad
+    assert both.any()
+    assert np.allclose(later.bad_age_h[both], earlier.bad_age_h[both] + 1)
+    fresh = later.is_bad & ~earlier.is_bad
+    assert np.all(later.bad_age_h[fresh] == 0)
