@@ -9,8 +9,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from steer.model.evidence import RTT_MS_MAX, RTT_MS_MIN
-from steer.model.service import Prefix, Service
+from steer.model.service import Prefix
 
 BODY_BYTES_MAX = 8 * 1024
 TRIES_MAX = 8
@@ -56,38 +55,19 @@ def read_report(body: bytes) -> Report | None:
 
 
 def rows_of(
-    report: Report, service: Service, client: Prefix, resolver: Prefix | None, now_s: float
-) -> tuple[list[dict[str, Any]], dict[str, int]]:
-    """The report's measurements, and how many were left out by reason: `mislabelled`, where a POP's own
-    address was answered by another that says so; `unknown_pop`; `absurd_rtt`."""
-    rows: list[dict[str, Any]] = []
-    left_out: dict[str, int] = {}
+    report: Report, service: str, client: Prefix, resolver: Prefix | None, now_s: float
+) -> list[dict[str, Any]]:
+    """The report's measurements, to be put to the rules that all measurements meet."""
+    rows = []
     for result in report.results:
-        reason = _why_not(result, service)
-        if reason:
-            left_out[reason] = left_out.get(reason, 0) + 1
-            continue
-        row: dict[str, Any] = {"time": round(now_s, 3), "client": str(client), "service": service.name}
-        row |= {"target": result.target, "rtt_ms": round(result.rtt_ms, 3)}
+        row: dict[str, Any] = {"time": int(now_s), "client": str(client), "service": service}
+        row |= {"target": result.target, "rtt_ms": result.rtt_ms}
         if result.pop:
             row["pop"] = result.pop
         if resolver is not None:
             row["resolver"] = str(resolver)
         rows.append(row)
-    return rows, left_out
-
-
-def _why_not(result: Result, service: Service) -> str:
-    kind, _, name = result.target.partition(":")
-    if not RTT_MS_MIN <= result.rtt_ms <= RTT_MS_MAX:
-        return "absurd_rtt"
-    if result.pop and result.pop not in service.pops:
-        return "unknown_pop"
-    if kind == "pop" and result.pop not in ("", name):
-        return "mislabelled"
-    if kind == "region" and result.pop and service.pops[result.pop].region != name:
-        return "mislabelled"
-    return ""
+    return rows
 
 
 def _result(value: object) -> Result | None:

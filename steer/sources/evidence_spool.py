@@ -14,6 +14,7 @@ that was acknowledged and doubles nothing. Time and chance are arguments."""
 
 import json
 import os
+import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,13 +54,14 @@ def json_lines(rows: Iterable[Mapping[str, Any]]) -> bytes:
 
 @dataclass(slots=True)
 class Spool:
-    """The writer's side; one writer for a directory, its methods one at a time. Not for the event loop: they
-    wait for the disk. `most_bytes` and `most_files` bound what may wait."""
+    """The writer's side; one for a directory, for any thread. Not for the event loop: it waits for the disk.
+    `most_bytes` and `most_files` bound what may wait."""
 
     directory: Path
     most_bytes: int = 512 << 20
     most_files: int = 16_384
     _segment: "_Segment | None" = field(default=None)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def open(self) -> None:
         """Make the directory, and what a kill left whole: half-written files go, the open segment is
@@ -86,29 +88,35 @@ class Spool:
         """A batch of its own, on the disk when this returns; False: it was there already. Raises SpoolFull,
         OSError. `name`: such as `api-0123…`, of letters, digits and hyphens."""
         path = self.directory / f"{name}.jsonl"
-        if path.exists():
-            return False
-        self._check_room(len(data))
-        new = path.with_suffix(".new")
-        _write(new, os.O_TRUNC, data)
-        new.rename(path)
-        _sync_directory(self.directory)
-        return True
+        with self._lock:
+            if path.exists():
+                return False
+            self._check_room(len(data))
+            new = path.with_suffix(".new")
+            _write(new, data)
+            new.rename(path)
+            _sync_directory(self.directory)
+            return True
 
     def append(self, data: bytes, stem: str) -> None:
         """Lines to the open segment, on the disk when this returns; a segment that there is not yet gets the
         name `beacon-STEM`. Raises SpoolFull, OSError."""
-        self._check_room(len(data))
-        if self._segment is None:
-            path = self.directory / f"beacon-{stem}.part"
-            self._segment = _Segment(path, _open(path, os.O_EXCL))
-            _sync_directory(self.directory)
-        self._segment.write(data)
-        if self._segment.data_bytes >= LARGEST_SEGMENT_BYTES:
-            self.close_segment()
+        with self._lock:
+            self._check_room(len(data))
+            if self._segment is None:
+                path = self.directory / f"beacon-{stem}.part"
+                self._segment = _Segment(path, _open(path, os.O_EXCL))
+                _sync_directory(self.directory)
+            self._segment.write(data)
+            if self._segment.data_bytes >= LARGEST_SEGMENT_BYTES:
+                self._close_segment()
 
     def close_segment(self) -> None:
         """Give the open segment to the reader, if there is one."""
+        with self._lock:
+            self._close_segment()
+
+    def _close_segment(self) -> None:
         segment, self._segment = self._segment, None
         if segment is not None:
             os.close(segment.descriptor)
@@ -143,8 +151,8 @@ def _open(path: Path, flag: int) -> int:
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | flag, 0o600)
 
 
-def _write(path: Path, flag: int, data: bytes) -> None:
-    descriptor = _open(path, flag)
+def _write(path: Path, data: bytes) -> None:
+    descriptor = _open(path, os.O_TRUNC)
     try:
         _write_all(descriptor, data)
         os.fsync(descriptor)
