@@ -14,19 +14,23 @@ import json
 import logging
 import re
 import socket
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from aiohttp import web
 
+from steer.control.measurements_api import Batch, BatchRates, read_batch, too_busy
 from steer.control.openapi import openapi_description
 from steer.errors import Fault, Refused
+from steer.sources.evidence_spool import SpoolFull
 from steer.telemetry.metrics import Metrics
 
 BODY_BYTES_MAX = 16 * 1024
 REQUEST_S_MAX = 10.0
 IDLE_S_MAX = 30.0
+SPOOL_RETRY_S = 60
 QUERY_TEXT_MAX = 300  # characters of one query parameter
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -57,6 +61,9 @@ class Backend(Protocol):
     async def change_overrides(self, change: Mapping[str, Any]) -> dict[str, Any]:
         """Add or take back a break-glass line. Raises Refused where the change makes no sense."""
 
+    async def take_measurements(self, batch: Batch) -> dict[str, Any]:
+        """Take a batch of measurements. Raises Refused for one of too many rows, SpoolFull."""
+
 
 @dataclass(frozen=True, slots=True)
 class Dashboard:
@@ -70,14 +77,22 @@ BACKEND = web.AppKey("backend", Backend)
 DASHBOARD = web.AppKey("dashboard", Dashboard)
 TOKEN = web.AppKey("token", str)
 HOSTS = web.AppKey("hosts", frozenset[str])
+RATES = web.AppKey("rates", BatchRates)
 
 
-def make_app(backend: Backend, *, token: str, host_names: frozenset[str]) -> web.Application:
+def make_app(
+    backend: Backend,
+    *,
+    token: str,
+    host_names: frozenset[str],
+    steady_s: Callable[[], float] = time.monotonic,
+) -> web.Application:
     """The application. `token` empty: nothing can be changed. `host_names`: names of this machine under
-    which it may be asked, besides `localhost` and any IP address."""
+    which it may be asked, besides `localhost` and any IP address. `steady_s`: a clock that never goes
+    back."""
     app = web.Application(middlewares=[_secure, _bound, _tell_faults], client_max_size=BODY_BYTES_MAX)
     app[BACKEND], app[DASHBOARD], app[TOKEN] = backend, read_dashboard(), token
-    app[HOSTS] = host_names | {"localhost"}
+    app[HOSTS], app[RATES] = host_names | {"localhost"}, BatchRates(steady_s)
     app.add_routes(
         [
             web.get("/", _dashboard),
@@ -87,14 +102,18 @@ def make_app(backend: Backend, *, token: str, host_names: frozenset[str]) -> web
             web.get("/v1/explain", _explain),
             web.get("/v1/openapi.json", _openapi),
             web.post("/v1/overrides", _overrides),
+            web.post("/v1/measurements", _measurements),
         ]
     )
     return app
 
 
 async def start_api(app: web.Application, listener: socket.socket) -> web.AppRunner:
-    """Answer on a listening socket until the runner is cleaned up."""
-    runner = web.AppRunner(app, access_log=None, keepalive_timeout=IDLE_S_MAX, shutdown_timeout=1.0)
+    """Answer on a listening socket until the runner is cleaned up. Bodies come as they were sent: whoever
+    takes compressed ones inflates them within bounds."""
+    runner = web.AppRunner(
+        app, access_log=None, keepalive_timeout=IDLE_S_MAX, shutdown_timeout=1.0, auto_decompress=False
+    )
     await runner.setup()
     await web.SockSite(runner, listener, backlog=64).start()
     return runner
@@ -181,6 +200,15 @@ async def _overrides(request: web.Request) -> web.Response:
     return _json(await request.app[BACKEND].change_overrides(change))
 
 
+async def _measurements(request: web.Request) -> web.Response:
+    _check_token(request)
+    batch = await read_batch(request, request.app[RATES])
+    try:
+        return _json(await request.app[BACKEND].take_measurements(batch))
+    except SpoolFull:
+        raise too_busy(SPOOL_RETRY_S) from None
+
+
 # --- middlewares, the outermost first ---
 
 
@@ -226,7 +254,7 @@ async def _tell_faults(request: web.Request, handler: Handler) -> web.StreamResp
         return _error(400, refused.faults)
     except web.HTTPException as error:
         answer = _error(error.status, [Fault("request", 0, 0, error.text or error.reason, "")])
-        for header in ("WWW-Authenticate", "Allow"):
+        for header in ("WWW-Authenticate", "Allow", "Retry-After"):
             if header in error.headers:
                 answer.headers[header] = error.headers[header]
         return answer

@@ -7,6 +7,8 @@ from typing import Any
 from steer.control.break_glass import apply_change, change_from_json
 from steer.control.explain import explain, read_question
 from steer.control.explain_text import explanation_text
+from steer.control.measurement_intake import MeasurementIntake
+from steer.control.measurements_api import Batch
 from steer.control.runtime import Runtime
 from steer.control.slow_clock import SlowClock
 from steer.control.state_report import overrides_json, state_json
@@ -19,8 +21,10 @@ EXPLAINING_MAX = 2  # at once, so that a flood of questions leaves threads for t
 class ServerBackend:
     """The running server behind the API (see `steer.control.api.Backend`)."""
 
-    def __init__(self, runtime: Runtime, slow: SlowClock, wall_s: Callable[[], float]) -> None:
-        self._runtime, self._slow, self._wall_s = runtime, slow, wall_s
+    def __init__(
+        self, runtime: Runtime, slow: SlowClock, wall_s: Callable[[], float], intake: MeasurementIntake
+    ) -> None:
+        self._runtime, self._slow, self._wall_s, self._intake = runtime, slow, wall_s, intake
         self._explaining = asyncio.Semaphore(EXPLAINING_MAX)
 
     @property
@@ -60,3 +64,7 @@ class ServerBackend:
         await asyncio.to_thread(apply_change, directory, serving.deployment, wanted, self._wall_s())
         await self._slow.take_up_overrides()
         return overrides_json(self._runtime.overrides)
+
+    async def take_measurements(self, batch: Batch) -> dict[str, Any]:
+        """Put what is sound on the spool. Raises Refused, SpoolFull."""
+        return await self._intake.take(batch)

@@ -24,7 +24,7 @@ from steer.control.beacon_collector import Answer, BeaconCollector
 from steer.control.beacon_report import BODY_BYTES_MAX
 from steer.control.bodies import TooLong, read_bounded
 from steer.control.connection_gate import Gate
-from steer.model.service import Address
+from steer.model.service import Address, Prefix
 
 REQUEST_S_MAX = 5.0
 IDLE_S_MAX = 15.0
@@ -53,7 +53,7 @@ class BeaconServer:
 
     collector: BeaconCollector
     _servers: list[asyncio.Server]
-    _web: web.Server[web.BaseRequest]
+    _web: web.Server
 
     async def stop(self) -> None:
         """Take no more connections, and end those that are open."""
@@ -68,9 +68,15 @@ async def start_beacon(collector: BeaconCollector, listeners: Sequence[socket.so
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
         return await _handle(collector, request)
 
-    server = web.Server(handle, access_log=None, keepalive_timeout=IDLE_S_MAX, lingering_time=1.0)
+    server = web.Server(
+        handle,
+        access_log=None,
+        keepalive_timeout=IDLE_S_MAX,
+        lingering_time=1.0,
+        auto_decompress=False,
+    )
 
-    def trusted() -> Sequence[object]:
+    def trusted() -> Sequence[Prefix]:
         settings = collector.world.settings
         return settings.trusted_proxies if settings else ()
 

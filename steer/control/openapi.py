@@ -3,6 +3,7 @@
 from typing import Any
 
 from steer import __version__
+from steer.control.openapi_evidence import evidence_paths, evidence_schemas
 
 _FAULTS = {
     "description": "Refused; every fault with what to do about it",
@@ -24,6 +25,7 @@ def openapi_description() -> dict[str, Any]:
             "/v1/state": {"get": _get("state", "What serves, how the POPs are, and what waits", "State")},
             "/v1/explain": {"get": _explain()},
             "/v1/overrides": {"post": _overrides()},
+            **evidence_paths(_FAULTS),
             "/v1/openapi.json": {"get": _get("openapi", "This description", "Any")},
             "/metrics": {"get": _text("metrics", "Prometheus metrics", "200")},
             "/healthz": {"get": _text("healthz", "Whether queries are answered", "200", "503")},
@@ -31,7 +33,7 @@ def openapi_description() -> dict[str, Any]:
         },
         "components": {
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
-            "schemas": _schemas(),
+            "schemas": {**_schemas(), **evidence_schemas()},
         },
     }
 

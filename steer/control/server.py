@@ -9,13 +9,13 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from pathlib import Path
 
 from steer.control.api import make_app, start_api
 from steer.control.backend import ServerBackend
+from steer.control.evidence_ways import evidence_ways
 from steer.control.fast_clock import fast_clock, save_states
 from steer.control.limits import give_way
 from steer.control.runtime import Runtime
@@ -27,6 +27,7 @@ from steer.control.startup import Bound, Start, bound, read_start, take_first
 from steer.control.watch import Signatures, signatures
 from steer.dataplane.engine import load_engine
 from steer.model.deployment import Endpoint
+from steer.model.service import Prefix
 from steer.model.status import PopState
 from steer.sources.status_poll import StatusPoller, poll_targets
 
@@ -38,11 +39,13 @@ log = logging.getLogger("steer.control")
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A server that answers, for whoever embeds it. `dns`, `api`: the addresses and ports in use."""
+    """A server that answers, for whoever embeds it. `dns`, `api`, `beacon`: the addresses and ports in
+    use."""
 
     runtime: Runtime
     dns: tuple[Endpoint, ...]
     api: Endpoint | None
+    beacon: tuple[Endpoint, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,7 @@ async def _live(directory: Path, options: Options, reread: asyncio.Event) -> Non
     before = signatures(directory, ())
     start = await read_start(directory, form, options.environment, options.wall_s)
     try:
-        with bound(form, start.settings) as sockets:
+        with bound(form, start.settings, start.beacon_listen) as sockets:
             started = await take_first(start, lambda text: _tell_progress(manager, text))
             poller = StatusPoller(
                 poll_targets(start.runtime.judged_services), chance=options.chance, wall_s=options.wall_s
@@ -127,16 +130,19 @@ async def _answer(
     runner = None
     api = None
     clocks = []
+    stack = AsyncExitStack()
     try:
+        state = start.loader.store.directory
+        opened = evidence_ways(runtime, state, sockets.beacon, _unknown_resolver, options.wall_s)
+        ways = await stack.enter_async_context(opened)
         if sockets.listener is not None:
-            backend = ServerBackend(runtime, slow, options.wall_s)
+            backend = ServerBackend(runtime, slow, options.wall_s, ways.intake)
             app = make_app(backend, token=sockets.token, host_names=_host_names())
             runner = await start_api(app, sockets.listener)
-            host, port = sockets.listener.getsockname()[:2]
-            api = Endpoint(ip_address(host), port)
+            api = Endpoint.of(sockets.listener.getsockname())
             log.info("dashboard, API and metrics on http://%s/", api)
         log.info("%s", runtime.summary())
-        options.ready(Running(runtime, listen, api))
+        options.ready(Running(runtime, listen, api, ways.beacon))
         slow.manager.ready(runtime.summary())
         known = {**signatures(runtime.directory, slow.beside()), **before}
         fast = fast_clock(runtime, slow.poller, start.loader.store, slow.manager, options.wall_s)
@@ -153,6 +159,7 @@ async def _answer(
         await asyncio.gather(*clocks, return_exceptions=True)
         if runner is not None:
             await runner.cleanup()
+        await stack.aclose()
 
 
 def _tell_progress(manager: ServiceManager, text: str) -> None:
@@ -178,6 +185,10 @@ async def _hear_first(runtime: Runtime, poller: StatusPoller, options: Options) 
     if not await poller.first_round(limit_s):
         log.warning("not every POP was heard of within %.1f s; serving with those that were", limit_s)
     runtime.observe(poller.take(), options.wall_s())
+
+
+def _unknown_resolver(_: str) -> Prefix | None:
+    return None
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ from steer.control.zone_copies import ZoneCopies
 from steer.dataplane.engine import Engine, EngineForm
 from steer.decide.health_disk import BadStates, from_json
 from steer.errors import Fault, Refused
-from steer.model.deployment import Overrides, ServerSettings
+from steer.model.deployment import Deployment, Endpoint, Overrides, ServerSettings
 from steer.publish.store import open_store
 from steer.sources.overrides_file import parse_overrides
 
@@ -46,9 +46,19 @@ class Start:
     @property
     def settings(self) -> ServerSettings:
         """Where to listen, and as whom to run."""
+        return self._deployment.server
+
+    @property
+    def beacon_listen(self) -> tuple[Endpoint, ...]:
+        """Where page scripts are served."""
+        beacon = self._deployment.evidence.beacon
+        return beacon.listen if beacon else ()
+
+    @property
+    def _deployment(self) -> Deployment:
         inputs = self.inputs or (self.restored.inputs if self.restored else None)
         assert inputs is not None, "read_start gives one of them"
-        return inputs.deployment.server
+        return inputs.deployment
 
     def close(self) -> None:
         """Let another server take the store."""
@@ -87,20 +97,23 @@ async def read_start(
 @dataclass(frozen=True, slots=True)
 class Bound:
     """What had to be had while we may still be root: the engine on its addresses, the API's listener (None:
-    no API) and its token ('': nothing can be changed by it)."""
+    no API) and its token ('': nothing can be changed by it), and the listeners of page scripts."""
 
     engine: Engine
     listener: socket.socket | None
     token: str
+    beacon: tuple[socket.socket, ...] = ()
 
 
 @contextmanager
-def bound(form: EngineForm, settings: ServerSettings) -> Iterator[Bound]:
-    """Bind everything, then become the user; closed at the end. Raises Refused."""
+def bound(form: EngineForm, settings: ServerSettings, beacon: Sequence[Endpoint] = ()) -> Iterator[Bound]:
+    """Bind everything, then become the user; closed at the end. Raises Refused. `beacon`: where page scripts
+    are served."""
     token = read_token(settings.api_token_file)
     for warning in token_warnings(settings.api_token_file):
         log.warning("%s", warning)
     listener = None
+    beacons: list[socket.socket] = []
     try:
         listen = [(str(each.address), each.port) for each in settings.listen]
         engine = form.Engine(
@@ -115,20 +128,16 @@ def bound(form: EngineForm, settings: ServerSettings) -> Iterator[Bound]:
         raise Refused([_bind_fault("listen", " ".join(map(str, settings.listen)), error)]) from error
     try:
         if settings.api is not None:
-            family = socket.AF_INET6 if settings.api.address.version == 6 else socket.AF_INET
-            try:
-                address = (str(settings.api.address), settings.api.port)
-                listener = socket.create_server(address, family=family, backlog=API_BACKLOG)
-            except OSError as error:
-                raise Refused([_bind_fault("api", str(settings.api), error)]) from error
+            listener = _listen("api", settings.api)
+        beacons.extend(_listen("beacon", each) for each in beacon)
         if settings.user is not None:
             drop_privileges(settings.user)
             log.info("running as %s", settings.user)
-        yield Bound(engine, listener, token)
+        yield Bound(engine, listener, token, tuple(beacons))
     finally:
         engine.stop()
-        if listener is not None:
-            listener.close()
+        for each in (*([listener] if listener else []), *beacons):
+            each.close()
 
 
 async def take_first(start: Start, tell: Callable[[str], None]) -> Started | None:
@@ -229,6 +238,16 @@ def _take(start: Start, serving: Serving) -> None:
     start.runtime.take(serving, start.runtime.started_s)
     for warning in serving.inputs.warnings:
         log.warning("%s", warning)
+
+
+def _listen(key: str, endpoint: Endpoint) -> socket.socket:
+    """A socket that listens there. Raises Refused."""
+    family = socket.AF_INET6 if endpoint.address.version == 6 else socket.AF_INET
+    address = (str(endpoint.address), endpoint.port)
+    try:
+        return socket.create_server(address, family=family, backlog=API_BACKLOG)
+    except OSError as error:
+        raise Refused([_bind_fault(key, str(endpoint), error)]) from error
 
 
 def _bind_fault(key: str, addresses: str, error: OSError) -> Fault:

@@ -1,7 +1,8 @@
 """An address and port of this machine."""
 
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Any, Self
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,3 +14,8 @@ class Endpoint:
 
     def __str__(self) -> str:
         return f"[{self.address}]:{self.port}" if self.address.version == 6 else f"{self.address}:{self.port}"
+
+    @classmethod
+    def of(cls, name: tuple[Any, ...]) -> Self:
+        """That of a socket's own name."""
+        return cls(ip_address(name[0].partition("%")[0]), name[1])

@@ -60,8 +60,8 @@ class Spool:
     directory: Path
     most_bytes: int = 512 << 20
     most_files: int = 16_384
-    _segment: "_Segment | None" = field(default=None)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _segment: "_Segment | None" = field(default=None, init=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     def open(self) -> None:
         """Make the directory, and what a kill left whole: half-written files go, the open segment is

@@ -13,6 +13,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 
 from steer.model.status import Alarm, PopHealth, PopState
+from steer.telemetry.evidence_metrics import EvidenceMetrics
 
 SWAP_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 BUILD_BUCKETS_S = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 60.0, 90.0, 180.0, 600.0)
@@ -133,6 +134,7 @@ class Metrics:
             "Writes to the state directory that failed; serving goes on",
             registry=self.registry,
         )
+        self.evidence = EvidenceMetrics(self.registry)
         for outcome in ("done", "refused", "superseded", "unchanged"):
             self.reloads.labels(outcome)
 

@@ -16,6 +16,8 @@ from aiohttp import web
 
 from steer.control import api
 from steer.control.api import make_app, read_dashboard
+from steer.control.beacon_server import PATHS
+from steer.control.measurements_api import Batch
 from steer.control.openapi import openapi_description
 from steer.errors import Fault, Refused
 from steer.telemetry.counters import COUNTERS
@@ -51,6 +53,9 @@ class FakeBackend:
     async def change_overrides(self, change: Mapping[str, Any]) -> dict[str, Any]:
         self.changes.append(change)
         return {"forced": [], "drains": []}
+
+    async def take_measurements(self, batch: Batch) -> dict[str, Any]:
+        raise AssertionError("its own tests are in test_measurements_api.py")
 
 
 @asynccontextmanager
@@ -234,7 +239,12 @@ def test_the_description_names_every_route_and_nothing_else() -> None:
         if route.resource is not None and route.method != "HEAD"
     }
     paths = openapi_description()["paths"]
-    assert routes == {(method, path) for path, methods in paths.items() for method in methods}
+    own = {path: methods for path, methods in paths.items() if "servers" not in methods}
+    assert routes == {(method, path) for path, methods in own.items() for method in methods}
+    others = {path: {*methods} - {"servers"} for path, methods in paths.items() if path not in own}
+    assert others == {
+        path: {method.lower() for method in each if method != "HEAD"} for path, each in PATHS.items()
+    }
 
 
 def test_the_description_refers_only_to_what_it_has() -> None:

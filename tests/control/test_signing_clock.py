@@ -324,7 +324,7 @@ def test_a_clock_off_by_more_than_a_year_signs_nothing_and_is_told(
 
 def test_the_alarm_is_told_everywhere_with_what_to_do(story: Story, caplog: pytest.LogCaptureFixture) -> None:
     server = story.start()
-    backend = ServerBackend(server.runtime, None, lambda: story.hands.wall)  # type: ignore[arg-type]
+    backend = ServerBackend(server.runtime, None, lambda: story.hands.wall, None)  # type: ignore[arg-type]
     assert backend.alarm == ""
     story.is_wrong_by(MONTH_S)
     server.look()
