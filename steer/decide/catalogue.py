@@ -3,13 +3,15 @@
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
-from steer.decide.distance import Ranking, Sites, rank
+from steer.decide.distance import Near, Ranking, Sites, near_nearest, rank, within_km
 from steer.decide.views import policy_of, slots
 from steer.model.deployment import Deployment
+from steer.model.map import NO_TARGET
 from steer.model.networks import Places
 from steer.model.policy import Policy
-from steer.model.service import Addresses, Pop, Service, Target
+from steer.model.service import ANYCAST, Addresses, Pop, Service, Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,14 @@ class Catalogue:
             for service, target in self.targets
         ]
 
+    @property
+    def service_sizes(self) -> dict[str, int]:
+        """How many targets each service has; they are numbered from its anycast address on."""
+        sizes: dict[str, int] = {service.name: 0 for service in self.services}
+        for name, _ in self.targets:
+            sizes[name] += 1
+        return sizes
+
     def service_index(self, name: str) -> int:
         """The service's number."""
         return next(number for number, service in enumerate(self.services) if service.name == name)
@@ -74,6 +84,8 @@ class Rankings:
     catalogue: Catalogue
     places: Places
     _known: dict[RankingRequest, Ranking] = field(default_factory=dict)
+    _tables: dict[RankingRequest, NDArray[np.int32]] = field(default_factory=dict)
+    _limits: dict[RankingRequest, NDArray[np.bool_]] = field(default_factory=dict)
 
     def nearest(self, service: Service, policy: Policy, excluded: frozenset[str]) -> Ranking:
         """POPs by distance."""
@@ -92,6 +104,61 @@ class Rankings:
             )
             self._known[request] = self._with_region(found, service, policy)
         return self._known[request]
+
+    def around(self, service: Service, policy: Policy, excluded: frozenset[str]) -> NDArray[np.int32]:
+        """POPs by distance from each POP, shape (targets + 1, `keep` + 1): by the number of the POP that is
+        started from; rows of other targets, and the last one, are all -1.
+
+        The order in which clients whose nearest POP is that one fall back: so it depends on nothing else of
+        their place. `max_distance_km` is no limit here."""
+        request = RankingRequest(
+            service.name, "around", policy.candidates, excluded, policy.pops, policy.families
+        )
+        if request not in self._tables:
+            start = self._sites(service, policy, [pop for _, pop in sorted(service.pops.items())])
+            sites = self._sites(service, policy, usable_pops(service, policy, excluded))
+            found = rank(start.latitude_deg, start.longitude_deg, sites, policy.candidates, None)
+            found = self._with_region(found, service, policy)
+            table = np.full((len(self.catalogue.targets) + 1, found.rows.shape[1]), NO_TARGET, dtype=np.int32)
+            table[start.column] = found.rows[found.row_of_place[:-1]]
+            self._tables[request] = table
+        return self._tables[request]
+
+    def within_limit(self, service: Service, policy: Policy) -> NDArray[np.bool_]:
+        """Which targets lie within the policy's `max_distance_km` of each place, shape (places + 1, targets +
+        1): a POP by itself, a region by the nearest of its POPs; the unknown place, last, is within reach of
+        all."""
+        request = RankingRequest(service.name, "limit", 0, frozenset(), policy.pops, policy.families)
+        if request not in self._limits:
+            pops = [pop for _, pop in sorted(service.pops.items())]
+            sites = self._sites(service, policy, pops)
+            limit_km = np.inf if policy.pops.max_distance_km is None else policy.pops.max_distance_km
+            reach = np.ones((len(self.places) + 1, len(self.catalogue.targets) + 1), dtype=np.bool_)
+            inside = within_km(self.places.latitude_deg, self.places.longitude_deg, sites, limit_km)
+            reach[:-1, sites.column] = inside
+            for region in service.regions:
+                members = [position for position, pop in enumerate(pops) if pop.region == region]
+                number = self.catalogue.index[service.name, Target("region", region)]
+                reach[:-1, number] = inside[:, members].any(axis=1)
+            self._limits[request] = reach
+        return self._limits[request]
+
+    def near_nearest(self, service: Service, policy: Policy, excluded: frozenset[str]) -> Near:
+        """Which POPs are, with their bias, no further than the policy's tolerance beyond the nearest one; by
+        their place among the service's targets, in which 0 stands for none: the unknown place has that."""
+        anycast, size = (
+            self.catalogue.index[service.name, ANYCAST],
+            self.catalogue.service_sizes[service.name],
+        )
+        sites = self._sites(service, policy, usable_pops(service, policy, excluded))
+        return near_nearest(
+            self.places.latitude_deg,
+            self.places.longitude_deg,
+            sites,
+            sites.column - anycast,
+            size,
+            policy.tolerance.km,
+        )
 
     def nearest_region(self, service: Service, policy: Policy) -> Ranking:
         """Regions by the distance of their nearest POP."""

@@ -3,6 +3,7 @@
 An atom is one combination of place, named ASN, membership in the policies' prefix lists and catchment: all
 addresses of an atom get the same plan from every policy."""
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,7 +53,8 @@ class Atoms:
     """Shape (n,) each. `place`: row of the places that `codes` numbers, -1 unknown; `asn`: 0 where no rule
     names it; `group`: row of `member`, shape (groups, prefix lists), and of `catchment`, shape (groups,
     services), which holds target indices or -1. Group 0 is in no list and no catchment. `lists`: the column
-    of each prefix list."""
+    of each prefix list. `painted`, shape (groups, columns): what evidence paints, -1 nothing;
+    `resolver_place`, shape (groups,): the place of the clients behind a resolver, -1 not in the table."""
 
     codes: PlaceCodes
     place: NDArray[np.int32]
@@ -61,6 +63,19 @@ class Atoms:
     member: NDArray[np.bool_]
     catchment: NDArray[np.int32]
     lists: dict[tuple[Prefix, ...], int]
+    painted: NDArray[np.int32]
+    resolver_place: NDArray[np.int32]
+
+    def as_resolvers(self) -> "Atoms":
+        """The same, each atom read as resolvers, so that the table's place stands for it."""
+        told = self.resolver_place[self.group]
+        return dataclasses.replace(self, place=np.where(told >= 0, told, self.place).astype(np.int32))
+
+    @property
+    def is_nobody(self) -> NDArray[np.bool_]:
+        """Where no AS and no place is known, so that nobody is known to be there."""
+        nobody: NDArray[np.bool_] = (self.place < 0) & (self.asn == 0)
+        return nobody
 
     def __len__(self) -> int:
         return len(self.place)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from steer.decide.masks import Words, bits_of, intern_words, words_of
 from steer.decide.rows import intern_rows
 
 EARTH_RADIUS_KM = 6371.0088  # mean radius R1, IUGG
@@ -96,6 +97,55 @@ def rank(
     ids, first = intern_rows([table[:, column] for column in range(keep)])
     rows = table[first]  # all -1 packs to the least code, so it is row 0
     return Ranking(rows, np.append(ids[1:][coordinates], 0).astype(np.int32))
+
+
+@dataclass(frozen=True, slots=True)
+class Near:
+    """`sets`, shape (s, words): distinct sets of targets, as `steer.decide.masks` has them; `set_of_place`,
+    shape (places + 1,): each place's row; the last entry is for the unknown place."""
+
+    sets: Words
+    set_of_place: NDArray[np.int32]
+
+
+def near_nearest(
+    latitude_deg: NDArray[np.float64],
+    longitude_deg: NDArray[np.float64],
+    sites: Sites,
+    member: NDArray[np.int32],
+    size: int,
+    km: float,
+) -> Near:
+    """For every place the sites whose distance plus bias is at most `km` above the least, as sets of `member`
+    out of `size`; {0} where the place is unknown or there is no site."""
+    coordinates, sample = intern_rows([_bits(latitude_deg), _bits(longitude_deg)])
+    none = bits_of(np.zeros(1, dtype=np.int32), size)
+    sets = np.repeat(none, len(sample), axis=0)
+    for begin in range(0, len(sample) if len(member) else 0, _CHUNK):
+        chunk = sample[begin : begin + _CHUNK]
+        latitude, longitude = latitude_deg[chunk], longitude_deg[chunk]
+        cost = distances_km(latitude, longitude, sites.latitude_deg, sites.longitude_deg) + sites.bias_km
+        flags = np.zeros((len(chunk), size), dtype=np.bool_)
+        flags[:, member] = cost <= cost.min(axis=1, keepdims=True) + km
+        flags[np.isnan(latitude), 0] = True
+        sets[begin : begin + len(chunk)] = words_of(flags)
+    every = np.concatenate([sets, none])
+    ids, first = intern_words(every)
+    return Near(every[first], np.append(ids[coordinates], ids[-1]).astype(np.int32))
+
+
+def within_km(
+    latitude_deg: NDArray[np.float64], longitude_deg: NDArray[np.float64], sites: Sites, km: float
+) -> NDArray[np.bool_]:
+    """Which sites lie within `km` of each place, shape (places, sites); of the unknown one all."""
+    inside = np.ones((len(latitude_deg), len(sites.latitude_deg)), dtype=np.bool_)
+    for begin in range(0, len(latitude_deg), _CHUNK):
+        chunk = slice(begin, begin + _CHUNK)
+        away_km = distances_km(
+            latitude_deg[chunk], longitude_deg[chunk], sites.latitude_deg, sites.longitude_deg
+        )
+        inside[chunk] = ~(away_km > km)
+    return inside
 
 
 def _costs(

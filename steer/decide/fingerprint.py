@@ -9,20 +9,22 @@ from ipaddress import IPv4Network, IPv6Network
 import numpy as np
 
 from steer.decide.catalogue import Catalogue
+from steer.decide.verdict_layers import is_auto
 from steer.decide.views import policy_of, view_table
 from steer.model.deployment import Deployment
 from steer.model.service import Addresses, Service
 from steer.model.special_blocks import SPECIAL_BLOCKS_IPV4, SPECIAL_BLOCKS_IPV6
 
-ALGORITHM = 1  # raise it when the same inputs would give another map
+ALGORITHM = 2  # raise it when the same inputs would give another map
 
 
-def map_fingerprint(deployment: Deployment, databases: tuple[str, ...]) -> bytes:
-    """SHA-256 over the inputs of the map; `databases`: digests of the geodata files, in their order of
-    use."""
+def map_fingerprint(deployment: Deployment, databases: tuple[str, ...], evidence: str = "") -> bytes:
+    """SHA-256 over the inputs of the map; `databases`: digests of the geodata files, in their order of use;
+    `evidence`: of the summaries, '' where there are none. They count where some policy has `auto`."""
     table = view_table(deployment)
     catalogue = Catalogue.of(deployment)
     policies = [policy_of(deployment, slot) for slot in table.slots]
+    has_auto = any(is_auto(rule.answer) for program in table.programs for rule in program.rules)
     value = (
         ALGORITHM,
         databases,
@@ -31,9 +33,11 @@ def map_fingerprint(deployment: Deployment, databases: tuple[str, ...]) -> bytes
         table.slots,
         table.programs,
         [
-            (policy.pops, policy.sticky, policy.families, policy.candidates, policy.unit)
+            (policy.pops, policy.sticky, policy.families, policy.candidates, policy.unit, policy.tolerance)
             for policy in policies
         ],
+        [policy.auto for policy in policies] if has_auto else [],
+        evidence if has_auto else "",
         table.views.tolist(),
         table.source_starts,
         table.source_classes.tolist(),

@@ -4,30 +4,36 @@ Each step says what it does through `progress`, since the whole takes up to a mi
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
-from steer.decide.address_space import Keys, aligned_blocks, block_lengths, merge_runs
+from steer.decide.address_space import aligned_blocks, block_lengths, merge_runs
 from steer.decide.catalogue import Catalogue, Rankings
 from steer.decide.conditions import Atoms, PlaceCodes, named_asns
+from steer.decide.partitions import Coded, make_partitions
 from steer.decide.plans import PlanBuilder
-from steer.decide.rows import intern_rows
 from steer.decide.segments import (
     NOT_SPECIAL,
+    UNNAMED_ASN,
     Geography,
     Named,
     Overlay,
+    Painted,
     Segments,
     concatenated_groups,
     named_catchments,
     overlay,
     segments,
 )
+from steer.decide.tolerant_plans import is_tolerant
 from steer.decide.trie import FamilyTrie, build_trie
+from steer.decide.verdict_layers import VerdictKey, VerdictLayers
 from steer.decide.views import ViewTable, policy_of, prefix_lists, view_table
 from steer.model.deployment import Deployment
-from steer.model.map import SPECIAL, BuiltMap, PlanTable, Trie
+from steer.model.evidence import Summary, Verdicts
+from steer.model.map import SPECIAL, BuiltMap, Trie
 from steer.model.networks import FAMILIES, Family, Places
 
 _DENSE = 1 << 27  # codes below this are interned through a table rather than by sorting
@@ -36,59 +42,88 @@ Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Coded:
-    """One family's segments as (start, code), neighbours of equal code joined: an atom's or class's number,
-    -1 - block for a special block."""
+class MapNotes:
+    """What `explain` wants of a map that its engines do not: the verdicts by key, for every service of which
+    there was evidence."""
 
-    starts: Keys
-    code: NDArray[np.int32]
+    verdicts: Mapping[VerdictKey, Verdicts]
 
 
 def build_map(
-    deployment: Deployment, geography: Callable[[Family], Geography], places: Places, progress: Progress
+    deployment: Deployment,
+    geography: Callable[[Family], Geography],
+    places: Places,
+    progress: Progress,
+    evidence: Mapping[str, Summary] = MappingProxyType({}),
+    resolver_places: Painted | None = None,
 ) -> BuiltMap:
+    """The map of a deployment; see `build_map_with_notes`."""
+    return build_map_with_notes(deployment, geography, places, progress, evidence, resolver_places)[0]
+
+
+def build_map_with_notes(
+    deployment: Deployment,
+    geography: Callable[[Family], Geography],
+    places: Places,
+    progress: Progress,
+    evidence: Mapping[str, Summary] = MappingProxyType({}),
+    resolver_places: Painted | None = None,
+) -> tuple[BuiltMap, MapNotes]:
     """The map of a deployment. `geography` is asked once per family and its value let go, so that only one
-    family's networks are in memory; their place rows are rows of `places`."""
+    family's networks are in memory; their place rows are rows of `places`. `evidence`: by service;
+    `resolver_places`: rows of `places` where the clients of resolvers are."""
     catalogue = Catalogue.of(deployment)
     table = view_table(deployment)
-    named = _named(table, catalogue)
+    layers = VerdictLayers.of(deployment, table, catalogue, evidence)
+    if layers.layers:
+        progress(f"verdicts on {sum(len(layer.groups) for layer in layers.layers.values()):,} groups")
+    named = _named(deployment, table, catalogue, layers, resolver_places)
     overlays = {family: overlay(family, named) for family in FAMILIES}
     atoms, coded = _atoms(named, overlays, geography, places, progress)
     progress(f"{len(atoms):,} kinds of client; ranking POPs for {len(table.programs)} partitions")
-    plans, plan_of_atom = _plans(deployment, table, catalogue, atoms, places)
-    progress(f"{len(plans):,} plans; merging address space")
-    classes, sample = intern_rows([*plan_of_atom.T] or [np.zeros(len(atoms), dtype=np.int32)])
-    plan_of_class = plan_of_atom[sample].astype(np.uint32)
-    trie = _trie(
-        {
-            family: Coded(*merge_runs(part.starts, _class_codes(part.code, classes)))
-            for family, part in coded.items()
-        },
-        plan_of_class,
-        progress,
-    )
+    builder = PlanBuilder(catalogue, atoms, Rankings(catalogue, places), layers)
+    partitions = make_partitions(builder, deployment, table, coded, progress)
+    plans = builder.table()
+    progress(f"{len(plans):,} plans; laying out address space")
+    trie = _trie(partitions.coded, partitions.plan_of_class, progress)
     progress(f"{len(trie.row_class):,} leaves, {len(trie.children):,} nodes")
-    return BuiltMap(
+    built = BuiltMap(
         trie,
         plans,
-        plan_of_class,
-        plan_of_atom[-1].astype(np.uint32),
+        partitions.plan_of_class,
+        partitions.fallback_plan,
         tuple((slot.zone, slot.policy, slot.service) for slot in table.slots),
-        table.views,
+        partitions.views,
         table.source_starts,
         table.source_classes,
     )
+    return built, MapNotes(layers.verdicts)
 
 
-def _named(table: ViewTable, catalogue: Catalogue) -> Named:
+def _named(
+    deployment: Deployment,
+    table: ViewTable,
+    catalogue: Catalogue,
+    layers: VerdictLayers,
+    resolver_places: Painted | None,
+) -> Named:
     whens = [rule.when for program in table.programs for rule in program.rules]
     asns = frozenset().union(*(named_asns(when) for when in whens)) if whens else frozenset[int]()
+    asns |= layers.named_asns(catalogue)
+    tolerant = any(is_tolerant(policy_of(deployment, slot)) for slot in table.slots)
+    resolvers = Painted.of((), ()) if resolver_places is None else resolver_places
     numbers = {
         (service, target.name): number
         for (service, target), number in catalogue.index.items()
         if target.kind == "pop"
     }
-    return Named(prefix_lists(table), asns, named_catchments(catalogue.services, numbers))
+    return Named(
+        prefix_lists(table),
+        asns,
+        named_catchments(catalogue.services, numbers),
+        (*layers.painted, resolvers),
+        tells_unnamed=tolerant and UNNAMED_ASN not in asns,
+    )
 
 
 def _atoms(
@@ -100,8 +135,9 @@ def _atoms(
 ) -> tuple[Atoms, dict[Family, Coded]]:
     """The atoms of both families (the last one is the client of whom nothing is known), and where they
     lie."""
-    member, catchment, offsets = concatenated_groups(overlays)
-    asn_list = np.array(sorted({0, *named.asns}), dtype=np.uint32)
+    member, catchment, painted, offsets = concatenated_groups(overlays)
+    unnamed = {UNNAMED_ASN} if named.tells_unnamed else set()
+    asn_list = np.array(sorted({0, *named.asns, *unnamed}), dtype=np.uint32)
     codes: list[NDArray[np.int64]] = []
     coded: dict[Family, Coded] = {}
     offset = 0
@@ -119,7 +155,18 @@ def _atoms(
     asn = asn_list[every // len(member) % len(asn_list)]
     place = (every // (len(member) * len(asn_list)) - 1).astype(np.int32)
     lists = {prefixes: column for column, prefixes in enumerate(named.lists)}
-    return Atoms(PlaceCodes.of(places), place, asn, group.astype(np.int32), member, catchment, lists), coded
+    atoms = Atoms(
+        PlaceCodes.of(places),
+        place,
+        asn,
+        group.astype(np.int32),
+        member,
+        catchment,
+        lists,
+        painted[:, :-1],
+        painted[:, -1],
+    )
+    return atoms, coded
 
 
 def _packed(
@@ -149,20 +196,6 @@ def _interned(code: NDArray[np.int64], span: int) -> tuple[NDArray[np.int64], ND
 def _merged(found: Segments, number: NDArray[np.int32]) -> Coded:
     code = np.where(found.special == NOT_SPECIAL, number, -1 - found.special).astype(np.int32)
     return Coded(*merge_runs(found.starts, code))
-
-
-def _plans(
-    deployment: Deployment, table: ViewTable, catalogue: Catalogue, atoms: Atoms, places: Places
-) -> tuple[PlanTable, NDArray[np.int32]]:
-    """All plans, and the plan of every atom in every partition."""
-    builder = PlanBuilder(catalogue, atoms, Rankings(catalogue, places))
-    columns = [builder.evaluate(program, policy_of(deployment, program.slot)) for program in table.programs]
-    empty = np.zeros((len(atoms), 0), dtype=np.int32)
-    return builder.table(), np.column_stack(columns) if columns else empty
-
-
-def _class_codes(code: NDArray[np.int32], classes: NDArray[np.int64]) -> NDArray[np.int32]:
-    return np.where(code >= 0, classes[np.maximum(code, 0)], code).astype(np.int32)
 
 
 def _trie(coded: Mapping[Family, Coded], plan_of_class: NDArray[np.uint32], progress: Progress) -> Trie:

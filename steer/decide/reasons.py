@@ -24,6 +24,7 @@ from steer.decide.client import Client, source_number
 from steer.decide.conditions import Atoms, PlaceCodes, named_lists
 from steer.decide.plans import PlanBuilder
 from steer.decide.rules_in_words import mismatch
+from steer.decide.verdict_layers import VerdictLayers
 from steer.decide.views import Program, Slot, policy_of, program_for, source_membership
 from steer.model.choice import NO_SET
 from steer.model.deployment import Deployment, Zone
@@ -158,8 +159,10 @@ def _single_plan(
         member.reshape(1, len(lists)),
         catchment,
         lists,
+        np.zeros((1, 0), dtype=np.int32),
+        np.full(1, -1, dtype=np.int32),
     )
-    builder = PlanBuilder(catalogue, atoms, Rankings(catalogue, places))
+    builder = PlanBuilder(catalogue, atoms, Rankings(catalogue, places), VerdictLayers({}))
     root = int(builder.evaluate(program, policy)[0])
     return builder.table(), root
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from steer.decide.conditions import named_lists
 from steer.model.deployment import Deployment
-from steer.model.policy import Answer, Policy, When
+from steer.model.policy import Answer, Geographic, Policy, When, simple_answers
 from steer.model.service import Prefix
 
 _MAPPED_PREFIX: Final = 0xFFFF << 32  # IPv4 sources live at ::ffff:a.b.c.d
@@ -39,10 +39,13 @@ class ClientRule:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """One partition's rules, in order, up to the first that matches everyone."""
+    """One partition's rules, in order, up to the first that matches everyone. `by_resolver`: its clients are
+    resolvers' addresses, and what is known of those behind a resolver differs from what is known of clients
+    at that address."""
 
     slot: Slot
     rules: tuple[ClientRule, ...]
+    by_resolver: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,18 +90,22 @@ def view_table(deployment: Deployment) -> ViewTable:
         key=repr,
     )
     starts, classes, members = _source_partition(resolver_sets)
+    has_table = deployment.evidence.resolvers is not None
     programs: dict[Program, int] = {}
     views = np.zeros((len(every_slot), len(members), 2), dtype=np.uint16)
     for slot_number, (slot, policy) in enumerate(zip(every_slot, policies, strict=True)):
         for source_class, inside in enumerate(members):
             for ecs in (False, True):
-                program = program_for(slot, policy, inside, ecs)
+                program = program_for(slot, policy, inside, ecs, has_table)
                 views[slot_number, source_class, int(ecs)] = programs.setdefault(program, len(programs))
     return ViewTable(every_slot, tuple(programs), views, starts, classes)
 
 
-def program_for(slot: Slot, policy: Policy, inside: frozenset[tuple[Prefix, ...]], ecs: bool) -> Program:
-    """The program for sources that lie in the resolver sets `inside`, with ECS used or not."""
+def program_for(
+    slot: Slot, policy: Policy, inside: frozenset[tuple[Prefix, ...]], ecs: bool, has_table: bool = False
+) -> Program:
+    """The program for sources that lie in the resolver sets `inside`, with ECS used or not. `has_table`: a
+    table tells where the clients of resolvers are."""
     rules: list[ClientRule] = []
     for rule in policy.rules:
         possible, when = _resolve(rule.when, inside, ecs)
@@ -106,7 +113,24 @@ def program_for(slot: Slot, policy: Policy, inside: frozenset[tuple[Prefix, ...]
             rules.append(ClientRule(rule.identity, when, rule.answer))
             if when is None:
                 break
-    return Program(slot, tuple(rules))
+    return Program(slot, tuple(rules), not ecs and _tells_resolvers(rules, has_table))
+
+
+def _tells_resolvers(rules: list[ClientRule], has_table: bool) -> bool:
+    """Whether these rules may come to something else for the clients behind a resolver's address than for a
+    client at that address: by evidence, or by the table that says where they are."""
+    answers = [item for rule in rules for item in simple_answers(rule.answer)]
+    geographic = {item.by for item in answers if isinstance(item, Geographic)}
+    if not has_table:
+        return "auto" in geographic
+    return bool(geographic) or any(_asks_place(rule.when) for rule in rules)
+
+
+def _asks_place(when: When | None) -> bool:
+    if when is None:
+        return False
+    asked = (when.countries, when.continents, when.subdivisions)
+    return any(each is not None for each in asked) or _asks_place(when.negated)
 
 
 def prefix_lists(table: ViewTable) -> tuple[tuple[Prefix, ...], ...]:

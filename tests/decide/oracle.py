@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address
 from itertools import product
 
-from steer.model.policy import Fixed, Geographic, Policy, Preference, SimpleAnswer, Weighted, When
-from steer.model.service import Address, Addresses, Prefix, Service, Target
+from steer.model.policy import Fixed, Geographic, Policy, Preference, Rule, SimpleAnswer, Weighted, When
+from steer.model.service import Address, Addresses, Pop, Prefix, Service, Target
 from steer.model.special_blocks import CARRIER_BLOCKS_IPV6, SPECIAL_BLOCKS_IPV4, SPECIAL_BLOCKS_IPV6
 from tests.decide.worlds import World
 
@@ -51,18 +51,27 @@ def targets_of(
 ) -> list[tuple[SimpleAnswer | None, int, list[Target]]]:
     """(weighted alternative or None, weight, ordered targets without the final anycast) of a client;
     `address` None: a client of whom nothing is known."""
-    service = world.deployment.services["default"]
+    rule = rule_of(world, policy, address, source, ecs=ecs)
+    if rule is None:
+        return [(None, 1, [ANYCAST])]
+    if isinstance(rule.answer, Weighted):
+        return [
+            (item, weight, list(expand(world, policy, (item,), address)))
+            for item, weight in rule.answer.items
+            if weight
+        ]
+    items = rule.answer.items if isinstance(rule.answer, Preference) else (rule.answer,)
+    return [(None, 1, list(expand(world, policy, items, address)))]
+
+
+def rule_of(
+    world: World, policy: Policy, address: Address | None, source: Address, *, ecs: bool
+) -> Rule | None:
+    """The first rule that matches."""
     for rule in policy.rules:
         if rule.when is None or _matches(world, rule.when, address, source, ecs):
-            if isinstance(rule.answer, Weighted):
-                return [
-                    (item, weight, list(_expand(world, service, policy, (item,), address)))
-                    for item, weight in rule.answer.items
-                    if weight
-                ]
-            items = rule.answer.items if isinstance(rule.answer, Preference) else (rule.answer,)
-            return [(None, 1, list(_expand(world, service, policy, items, address)))]
-    return [(None, 1, [ANYCAST])]
+            return rule
+    return None
 
 
 def catchment_of(world: World, address: Address | None) -> str | None:
@@ -79,24 +88,107 @@ def catchment_of(world: World, address: Address | None) -> str | None:
     return best[1] if best else None
 
 
-def _expand(
+def expand(
+    world: World,
+    policy: Policy,
+    items: tuple[SimpleAnswer, ...],
+    address: Address | None,
+    first: Target | None = None,
+    catchment: str | None = None,
+    anchor: str | None = None,
+) -> Iterator[Target]:
+    """The ordered targets of simple answers. `first`: what evidence puts before anycast; `catchment`: what
+    evidence says of it where the operator's file does not; `anchor`: the POP that stands for the client's
+    place, for `nearest` too (None: its own nearest, for `auto` alone; '' : no POP)."""
+    tried: set[str] = set()
+    service = world.deployment.services["default"]
+    for item in items:
+        if isinstance(item, Fixed):
+            if item.target.kind == "pop":
+                tried.add(item.target.name)
+            if item.target.kind == "cname" or is_usable(service.addresses(item.target), service, policy):
+                yield item.target
+            continue
+        if item.by == "auto":
+            if first is not None:
+                yield first
+            yield ANYCAST
+            if catchment_of(world, address) is None and catchment is None:
+                continue  # anycast is never out, so there is nothing to fall back to
+            order = (
+                _geographic(world, service, policy, item, address, tried)
+                if policy.pops.max_distance_km is not None
+                else _from_anchor(world, service, policy, items, address, tried, anchor)
+            )
+            yield from (target for target in order if target != first)
+        elif item.by == "nearest" and anchor is not None and policy.pops.max_distance_km is None:
+            yield from _from_anchor(world, service, policy, items, address, tried, anchor)
+        else:
+            yield from _geographic(world, service, policy, item, address, tried)
+
+
+def _from_anchor(
     world: World,
     service: Service,
     policy: Policy,
     items: tuple[SimpleAnswer, ...],
     address: Address | None,
+    tried: set[str],
+    anchor: str | None,
 ) -> Iterator[Target]:
-    tried: set[str] = set()
+    """The POPs in the order of distance from the POP nearest to the client, or from `anchor`."""
+    if anchor is None:
+        anchor = next(iter(near_nearest(world, policy, items, address, 0.0)), "")
+    if anchor:
+        ordered = _by_distance(service, policy, coordinates_of(service.pops[anchor]), tried)
+        yield from _with_region(service, policy, [name for _, name in ordered])
+
+
+def near_nearest(
+    world: World, policy: Policy, items: tuple[SimpleAnswer, ...], address: Address | None, km: float
+) -> list[str]:
+    """The POPs no further, with their bias, than `km` beyond the nearest of those that the first geographic
+    part may give; nearest first."""
+    before: set[str] = set()
     for item in items:
-        if isinstance(item, Fixed):
-            if item.target.kind == "pop":
-                tried.add(item.target.name)
-            if item.target.kind == "cname" or _usable(service.addresses(item.target), service, policy):
-                yield item.target
-            continue
-        if item.by == "auto":
-            yield ANYCAST
-        yield from _geographic(world, service, policy, item, address, tried)
+        if isinstance(item, Geographic) and item.by != "nearest-region":
+            break
+        if isinstance(item, Fixed) and item.target.kind == "pop":
+            before.add(item.target.name)
+    where = coordinates(world, address)
+    if where is None:
+        return []
+    ranked = _by_distance(world.deployment.services["default"], policy, where, before)
+    return [name for away, name in ranked if away <= ranked[0][0] + km]
+
+
+def coordinates_of(pop: Pop) -> tuple[float, float]:
+    return pop.latitude_deg, pop.longitude_deg
+
+
+def _by_distance(
+    service: Service, policy: Policy, where: tuple[float, float], tried: set[str]
+) -> list[tuple[float, str]]:
+    """Usable POPs by distance plus bias, and that."""
+    bias = dict(policy.pops.bias_km)
+    ranked = sorted(
+        (haversine_km(*where, *coordinates_of(pop)) + bias.get(name, 0.0), name)
+        for name, pop in service.pops.items()
+        if (policy.pops.only is None or name in policy.pops.only) and name not in policy.pops.excluded
+    )
+    return [
+        each
+        for each in ranked
+        if each[1] not in tried and is_usable(service.pops[each[1]].addresses, service, policy)
+    ]
+
+
+def _with_region(service: Service, policy: Policy, pops: list[str]) -> Iterator[Target]:
+    """The first of these POPs, and the region of the first of all."""
+    yield from (Target("pop", name) for name in pops[: policy.candidates])
+    region = service.pops[pops[0]].region if pops else None
+    if region and is_usable(service.regions[region], service, policy):
+        yield Target("region", region)
 
 
 def _geographic(
@@ -120,23 +212,19 @@ def _geographic(
     if item.by == "nearest-region":
         regions = list(dict.fromkeys(service.pops[name].region for _, name in ranked))
         usable = [
-            region for region in regions if region and _usable(service.regions[region], service, policy)
+            region for region in regions if region and is_usable(service.regions[region], service, policy)
         ]
         yield from (Target("region", region) for region in usable[: policy.candidates])
         return
     usable_pops = [
         name
         for _, name in ranked
-        if name not in tried and _usable(service.pops[name].addresses, service, policy)
+        if name not in tried and is_usable(service.pops[name].addresses, service, policy)
     ]
-    yield from (Target("pop", name) for name in usable_pops[: policy.candidates])
-    if usable_pops:
-        region = service.pops[usable_pops[0]].region
-        if region and _usable(service.regions[region], service, policy):
-            yield Target("region", region)
+    yield from _with_region(service, policy, usable_pops)
 
 
-def _usable(addresses: Addresses, service: Service, policy: Policy) -> bool:
+def is_usable(addresses: Addresses, service: Service, policy: Policy) -> bool:
     families = [bool(addresses.ipv4), bool(addresses.ipv6)]  # the service of the worlds offers both
     return all(families) if policy.families == "both" else any(families)
 
@@ -145,7 +233,7 @@ def place_row(world: World, address: Address | None) -> int:
     if address is None:
         return -1
     networks = world.geography[address.version].places
-    return _find(networks.start.tolist(), networks.record.tolist(), key_of(address))
+    return find(networks.start.tolist(), networks.record.tolist(), key_of(address))
 
 
 def coordinates(world: World, address: Address | None) -> tuple[float, float] | None:
@@ -159,7 +247,7 @@ def _matches(world: World, when: When, address: Address | None, source: Address,
     place = place_row(world, address)
     geography = world.geography[address.version] if address else None
     record = (
-        _find(geography.asns.start.tolist(), geography.asns.record.tolist(), key_of(address))
+        find(geography.asns.start.tolist(), geography.asns.record.tolist(), key_of(address))
         if (geography and address)
         else -1
     )
@@ -234,7 +322,7 @@ def _sources(policy: Policy) -> Iterator[Address]:
             yield kind(int(prefix.broadcast_address) + 1)
 
 
-def _find(starts: list[int], records: list[int], key: int) -> int:
+def find(starts: list[int], records: list[int], key: int) -> int:
     found = -1
     for start, record in zip(starts, records, strict=True):
         if start > key:
