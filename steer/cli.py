@@ -24,16 +24,19 @@ from steer.control.inputs import read_inputs, read_overrides_in
 from steer.control.keys_arguments import add_keys_commands, run_keys_command
 from steer.control.last_good import api_of, deployment_at_hand
 from steer.control.offline import load_offline, poll_once
+from steer.control.plan import plan, plan_text, share_of
 from steer.control.server import Options, serve
 from steer.dataplane.engine import EngineMissing
 from steer.errors import Refused
 from steer.lab.demo import is_news_of_state, order_running_demo, run_demo
 from steer.lab.demo_pops import DemoError
 from steer.model.deployment import Deployment
+from steer.sources.demand_file import read_demand
 from steer.sources.overrides_file import time_text
 from steer.telemetry.log_lines import start_logging
 
 OK, FAULTS, USAGE = 0, 1, 2
+ABOVE = 2  # of `plan --fail-above`: more would move
 INTERRUPTED = 130
 DEMO_DIRECTORY = Path("policies/demo")
 TAKE_UP_S = 3.0  # to see a change of overrides.yaml taken up by a running server
@@ -93,6 +96,20 @@ def make_parser() -> argparse.ArgumentParser:
     command.add_argument("--resolver", default="", metavar="ADDR", help="who asks (default: 127.0.0.1)")
     command.add_argument("--json", action="store_true", help="print everything as one JSON object")
     command.add_argument("--offline", action="store_true", help="ask no running server, even if there is one")
+
+    command = _add(commands, "plan", run_plan, "say what a change would move, by demand")
+    command.add_argument(
+        "directories",
+        type=Path,
+        metavar="DIR",
+        nargs="+",
+        help="OLD NEW, or NEW alone: compared with what serves",
+    )
+    command.add_argument("--demand", type=Path, metavar="FILE", help="`prefix,weight` lines: what counts")
+    command.add_argument(
+        "--fail-above", default="", metavar="SHARE", help="such as 5%%: exit with 2 where more moves"
+    )
+    command.add_argument("--json", action="store_true", help="print everything as one JSON object")
 
     command = _add(commands, "override", run_override, "break glass: force a target on a name, a zone or all")
     command.add_argument("scope", nargs="?", metavar="SCOPE", help="a zone, a steered name in full, or `all`")
@@ -163,6 +180,23 @@ def run_explain(given: argparse.Namespace) -> int:
         end="\n" if given.json else "",
     )
     return OK if found["agrees"] is not False else FAULTS
+
+
+def run_plan(given: argparse.Namespace) -> int:
+    """`steer plan`: 0, 1 for faults, 2 where more moves than `--fail-above`."""
+    if len(given.directories) > 2:
+        print("steer plan: give NEW, or OLD and NEW", file=sys.stderr)
+        return USAGE
+    limit = share_of(given.fail_above) if given.fail_above else None
+    demand = read_demand(given.demand) if given.demand else {}
+    directories = tuple(each.absolute() for each in given.directories)
+    found = asyncio.run(plan(directories, os.environ, demand, _tell_plan))
+    if given.json:
+        print(json.dumps(found, indent=2, ensure_ascii=False))
+    else:
+        for line in plan_text(found):
+            print(line)
+    return ABOVE if limit is not None and found["moved"] > limit else OK
 
 
 def run_override(given: argparse.Namespace) -> int:
@@ -341,6 +375,10 @@ async def _explain_running(given: argparse.Namespace) -> tuple[dict[str, Any] | 
 
 async def _world(directory: Path, asked: str) -> Any:
     return await poll_once(await load_offline(directory, os.environ, _tell), asked)
+
+
+def _tell_plan(progress: str) -> None:
+    print(f"steer: {progress}", file=sys.stderr, flush=True)
 
 
 def _tell(progress: str) -> None:

@@ -119,6 +119,9 @@ class _Comparison:
         self.one_key = before.deployment.deployment_key == after.deployment.deployment_key
         self._pairs: dict[tuple[object, ...], _Pairs] = {}
         self._joints: dict[tuple[int, int, bool], Joint] = {}
+        self._leaves: dict[tuple[int, int], int] = {}
+        units = {mixture.units for mixture in self.by_number if len(mixture.parts) > 1}
+        self._by_ecs = len(units) > 1  # whether shares move otherwise with ECS than without
 
     def lanes(self, name: str, with_ecs: bool) -> tuple[Lane, ...]:
         """The lanes of a name; one that is gone has no slot after."""
@@ -129,8 +132,13 @@ class _Comparison:
         own = names_of(side.deployment).get(name)
         if own is None:
             return 0
-        partitions = {int(side.views[side.slots.index(slot), 0, 1]) for slot in own.slots}
-        return max(side.leaf_count(partition) for partition in partitions)
+        counts = []
+        for partition in {int(side.views[side.slots.index(slot), 0, 1]) for slot in own.slots}:
+            key = id(side), partition
+            if key not in self._leaves:
+                self._leaves[key] = side.leaf_count(partition)
+            counts.append(self._leaves[key])
+        return max(counts)
 
     def add(self, tally: Tally, queries: Queries, lane: Lane, names: Mapping[str, float]) -> None:
         """Add what names of one lane come to, under one kind of query."""
@@ -204,7 +212,8 @@ class _Comparison:
     def _pairs_of(self, queries: Queries, lane: Lane) -> _Pairs:
         old_key, old = self._partition(self.before, lane.before, queries)
         new_key, new = self._partition(self.after, lane.after, queries)
-        key = old_key, new_key, queries.family, queries.with_ecs, id(queries.measure)
+        view = self._by_ecs and queries.with_ecs
+        key = old_key, new_key, queries.family, view, id(queries.measure)
         if key not in self._pairs:
             self._pairs[key] = self._overlaid(old(), new(), queries)
         return self._pairs[key]

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from steer.decide.address_space import Keys, aligned_blocks
 from steer.decide.measure import Measure
+from steer.decide.rows import intern_rows
 from steer.model.networks import Family
 
 KEPT = 200  # of one comparison of two partitions; what is shown is far less
@@ -81,7 +82,9 @@ def moved_runs(
 ) -> MovedRuns:
     """What moves of a partition (rising starts, the first 0), from the share of each element that moves and a
     number for its kind; cut where the AS changes."""
-    cut = np.unique(np.concatenate([starts, asns[0]]))
+    cut = np.concatenate([starts, asns[0]])
+    cut.sort(kind="stable")  # which merges runs that rise already
+    cut = cut[np.append(True, cut[1:] != cut[:-1])]
     at = np.searchsorted(starts, cut, side="right") - 1
     weight = measure.of_elements(cut) * share[at]
     kind, asn = kind[at], asns[1][np.searchsorted(asns[0], cut, side="right") - 1].astype(np.int64)
@@ -101,8 +104,7 @@ def movers_of(runs: MovedRuns, family: Family, words: Callable[[int], tuple[str,
     if count == 0:
         return Movers()
     alone = np.where(runs.asn == 0, np.arange(1, count + 1), 0)
-    _, group = np.unique(np.stack([runs.asn, runs.kind, alone]), axis=1, return_inverse=True)
-    group = group.reshape(-1)
+    group, _ = intern_rows([runs.asn, runs.kind, alone])
     totals, sizes = np.bincount(group, weights=runs.weight), np.bincount(group)
     rising = np.argsort(runs.weight, kind="stable")
     heaviest = np.zeros(len(totals), dtype=np.int64)
