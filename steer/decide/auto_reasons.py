@@ -20,8 +20,9 @@ def sentence(verdicts: Verdicts, group: int, settings: AutoSettings) -> str:
     reason = Reason(int(verdicts.reason[group]))
     if reason == Reason.NO_EVIDENCE:
         return (
-            f"too little evidence of its own (fewer than {settings.min_samples} fresh samples of anycast or of "
-            f"every other target, or most from one network): {_led(verdicts, group)}; the wider group decides"
+            f"too little evidence of its own (fewer than {settings.min_samples} fresh samples of anycast or "
+            f"of every other target, or most from one network): {_led(verdicts, group)}; "
+            "the wider group decides"
         )
     if reason == Reason.STALE or math.isnan(float(verdicts.gain_ms[group])):
         return (

@@ -40,73 +40,68 @@ def verdict(
 
 
 @pytest.mark.parametrize(
-    ("verdicts", "expected"),
+    ("verdicts", "told"),
     [
         (
             verdict(Reason.OVERRIDDEN),
             (
-                "anycast takes them to sin at 182 ms (64 samples); pop:fra is 31 ms (58 samples): gain 151 ms, "
-                "at least 139 ms with 95 % confidence, in 3 of 4 periods: overridden"
+                "pop:fra is 31 ms (58 samples): gain 151 ms, at least 139 ms with 95 % confidence, "
+                "in 3 of 4 periods: overridden"
             ),
         ),
         (
             verdict(Reason.KEPT, 6.5, 1.0, wins=0),
             (
-                "anycast takes them to sin at 182 ms (64 samples); pop:fra is 176 ms (58 samples): gain 6.5 ms, "
-                "at least 1 ms with 95 % confidence, in 0 of 4 periods: overridden before, and kept while the "
-                "gain is at least 5 ms"
+                "pop:fra is 176 ms (58 samples): gain 6.5 ms, at least 1 ms with 95 % confidence, "
+                "in 0 of 4 periods: overridden before, and kept while the gain is at least 5 ms"
             ),
         ),
         (
             verdict(Reason.TOO_FEW_PERIODS, 30.0, 20.0, wins=1),
             (
-                "anycast takes them to sin at 182 ms (64 samples); pop:fra is 152 ms (58 samples): gain 30 ms, "
-                "at least 20 ms with 95 % confidence, in 1 of 4 periods: not yet overridden, 2 are needed"
+                "pop:fra is 152 ms (58 samples): gain 30 ms, at least 20 ms with 95 % confidence, "
+                "in 1 of 4 periods: not yet overridden, 2 are needed"
             ),
         ),
         (
             verdict(Reason.UNSURE, 30.0, -2.5, wins=0),
             (
-                "anycast takes them to sin at 182 ms (64 samples); pop:fra is 152 ms (58 samples): gain 30 ms, "
-                "at worst a loss of 2.5 ms with 95 % confidence, in 0 of 4 periods: not sure to be the 10 ms for "
-                "which anycast is left"
+                "pop:fra is 152 ms (58 samples): gain 30 ms, at worst a loss of 2.5 ms with 95 % confidence, "
+                "in 0 of 4 periods: not sure to be the 10 ms for which anycast is left"
             ),
         ),
         (
-            verdict(Reason.ANYCAST_GOOD, -12.0, -20.0, caught=-1, wins=0),
+            verdict(Reason.ANYCAST_GOOD, -12.0, -20.0, wins=0),
             (
-                "anycast takes them to an unknown POP at 182 ms (64 samples); pop:fra is 194 ms (58 samples): "
-                "loss 12 ms, at worst a loss of 20 ms with 95 % confidence, in 0 of 4 periods: anycast is good, "
-                "less than the 10 ms for which it is left"
+                "pop:fra is 194 ms (58 samples): loss 12 ms, at worst a loss of 20 ms with 95 % confidence, "
+                "in 0 of 4 periods: anycast is good, less than the 10 ms for which it is left"
             ),
         ),
         (
             verdict(Reason.TAKEN_BACK, 1.0, -3.0, wins=0),
             (
-                "anycast takes them to sin at 182 ms (64 samples); pop:fra is 181 ms (58 samples): gain 1 ms, at "
-                "worst a loss of 3 ms with 95 % confidence, in 0 of 4 periods: overridden before, and taken "
-                "back, since the gain was below 5 ms"
-            ),
-        ),
-        (
-            verdict(Reason.STALE, float("nan"), float("nan")),
-            (
-                "overridden before, but fewer than 20 fresh samples tell whether it still helps: back to anycast; "
-                "anycast takes them to sin"
-            ),
-        ),
-        (
-            verdict(Reason.NO_EVIDENCE, float("nan"), float("nan"), caught=-1),
-            (
-                "too little evidence of its own (fewer than 20 fresh samples of anycast or of every other target, "
-                "or most from one network): anycast takes them to an unknown POP; the wider group decides"
+                "pop:fra is 181 ms (58 samples): gain 1 ms, at worst a loss of 3 ms with 95 % confidence, "
+                "in 0 of 4 periods: overridden before, and taken back, since the gain was below 5 ms"
             ),
         ),
     ],
     ids=lambda value: "" if isinstance(value, str) else Reason(int(value.reason[0])).name,
 )
-def test_each_reason_reads_as_a_sentence(verdicts: Verdicts, expected: str) -> None:
+def test_each_reason_reads_as_a_sentence(verdicts: Verdicts, told: str) -> None:
+    expected = f"anycast takes them to sin at 182 ms (64 samples); {told}"
     assert sentence(verdicts, 0, AutoSettings()) == expected
+
+
+def test_without_fresh_samples_the_sentence_says_so() -> None:
+    nothing = float("nan")
+    assert sentence(verdict(Reason.STALE, nothing, nothing), 0, AutoSettings()) == (
+        "overridden before, but fewer than 20 fresh samples tell whether it still helps: back to anycast; "
+        "anycast takes them to sin"
+    )
+    assert sentence(verdict(Reason.NO_EVIDENCE, nothing, nothing, caught=-1), 0, AutoSettings()) == (
+        "too little evidence of its own (fewer than 20 fresh samples of anycast or of every other target, or "
+        "most from one network): anycast takes them to an unknown POP; the wider group decides"
+    )
 
 
 @pytest.mark.parametrize("reason", list(Reason))
