@@ -20,6 +20,7 @@ from aiohttp import web
 
 from steer.lab.demo_networks import DemoNetwork, DemoRouting
 from steer.lab.demo_pops import DemoError, DemoPop, DemoServers
+from steer.model.deployment import Deployment
 from steer.model.endpoint import Endpoint
 from steer.model.evidence import BeaconSettings
 
@@ -132,6 +133,29 @@ class DemoFront:
                 return web.Response(status=answer.status, body=await answer.read(), headers=kept)
         except (aiohttp.ClientError, TimeoutError) as fault:
             raise web.HTTPBadGateway from fault
+
+
+def demo_front(deployment: Deployment, servers: DemoServers) -> DemoFront | None:
+    """The demo's web for a deployment; None where it wants no page scripts. Raises DemoError."""
+    settings = deployment.evidence.beacon
+    if settings is None or not settings.listen:
+        return None
+    routing = DemoRouting(deployment.services[settings.service])
+    return DemoFront(settings, routing, servers, settings.listen[0])
+
+
+def browser_line(deployment: Deployment) -> list[str]:
+    """How to look at the site, for people; nothing where there is none."""
+    settings = deployment.evidence.beacon
+    if settings is None or not settings.listen:
+        return []
+    port = urlsplit(settings.anycast_url.replace("{", "").replace("}", "")).port
+    rule = f"MAP *.{settings.name} 127.0.0.1"
+    return [
+        "",
+        "A page that measures, as a browser in Osaka (or amsterdam, saopaulo) sees it:",
+        f'  chromium --user-data-dir=$(mktemp -d) --host-resolver-rules="{rule}" http://osaka.localhost:{port}/',
+    ]
 
 
 def object_response(pop: DemoPop) -> web.Response:
