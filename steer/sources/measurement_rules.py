@@ -169,13 +169,13 @@ class Checker:
     def _names(self, row: Mapping[str, object]) -> tuple[str, str, str] | Why:
         service = _text(row.get("service"))
         service = DEFAULT_SERVICE if service == "" else service
-        if service not in self.rules.targets:
+        if service is None or service not in self.rules.targets:
             return Why.UNKNOWN_SERVICE
         target, pop = _text(row.get("target")), _text(row.get("pop"))
-        if target not in self.rules.targets[service]:
+        if target is None or target not in self.rules.targets[service]:
             return Why.UNKNOWN_TARGET
         regions = self.rules.regions[service]
-        if pop != "" and pop not in regions:
+        if pop is None or (pop != "" and pop not in regions):
             return Why.UNKNOWN_POP
         if pop and target.startswith("pop:") and target != f"pop:{pop}":
             return Why.MISLABELLED
