@@ -14,7 +14,8 @@ from bench.policies import Policy, write_directory
 from bench.progress import say
 from bench.world import World
 from steer.control.inputs import Inputs, find_databases, read_inputs
-from steer.control.map_child import Databases, MapFile, ensure_map
+from steer.control.map_child import MapFile, ensure_map
+from steer.control.map_geodata import Databases
 from steer.control.runtime import Serving, prepare
 from steer.dataplane.engine import Engine, EngineForm, load_engine
 from steer.model.deployment import Overrides

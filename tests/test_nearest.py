@@ -12,7 +12,8 @@ import geoip2.errors
 import pytest
 
 from steer.control.assemble import ChoiceMaker, assemble_records
-from steer.control.map_child import Databases, ensure_map
+from steer.control.map_child import ensure_map
+from steer.control.map_geodata import Databases
 from steer.model.deployment import Overrides
 from steer.model.policy import Geographic, Policy, Rule
 from steer.model.service import Addresses, Pop, Service

@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Callable
 
-from steer.control.map_child import Databases
+from steer.control.map_geodata import Databases
 from steer.control.runtime import Runtime
 from steer.errors import Refused
 from steer.model.evidence import BeaconSettings, unit_of

@@ -112,6 +112,7 @@ def run_tests(offline: Offline) -> list[Fault]:
                 offline.form.name,
                 now_s,
                 "a test",
+                map_file=serving.map_file,
             )
             faults += _run_test(world, zone, test)
     return faults

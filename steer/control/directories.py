@@ -28,6 +28,16 @@ def state_directory(directory: Path, server: ServerSettings | None, environment:
     return Path(home) / "steer" / f"{directory.name}-{identity}"
 
 
+def evidence_directory(state: Path) -> Path:
+    """Where a state directory keeps measurements and what was learned of them."""
+    return state / "evidence"
+
+
+def summaries_file(state: Path) -> Path:
+    """What was learned last, if anything was: the summaries by service."""
+    return evidence_directory(state) / "summary.npz"
+
+
 def cache_directory(environment: Mapping[str, str]) -> Path:
     """The user's cache directory for steer: unpacked geodata, and maps built by commands other than
     `serve`."""

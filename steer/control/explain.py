@@ -19,7 +19,9 @@ import dns.rdatatype
 
 from steer.control.assemble import full_name
 from steer.control.explaining import explaining_owner, explaining_zones
-from steer.control.map_child import Databases
+from steer.control.map_child import MapFile
+from steer.control.map_geodata import Databases
+from steer.control.map_view import view_of
 from steer.dataplane.engine import Snapshot
 from steer.decide.client import Client, client_of, plain_source
 from steer.decide.reasons import explain_client
@@ -56,7 +58,7 @@ class Question:
 class World:
     """All that an answer depends on at one moment. `origin`: where this comes from, in one sentence.
     `databases`: None where they are not at hand. `is_offline`: no server's; so nothing is signed, and of
-    zones from primaries only the copies that a server has left are known."""
+    zones from primaries only the copies that a server has left are known. `map_file`: the map that serves."""
 
     deployment: Deployment
     databases: Databases | None
@@ -68,6 +70,7 @@ class World:
     now_s: float
     origin: str
     is_offline: bool = False
+    map_file: MapFile | None = None
 
 
 def read_question(name: str, kind: str, client: str, resolver: str) -> Question:
@@ -143,7 +146,9 @@ def explain(world: World, question: Question) -> dict[str, Any]:
         return {**found, "sentence": _not_steered_type(question.kind, zone, name, answer)}
     client = client_of(world.deployment, question.client, question.resolver)
     place, network = _place(world.databases, client)
-    reasons = explain_client(world.deployment, zone, name, client, question.resolver, place, world.states)
+    reasons = explain_client(
+        world.deployment, zone, name, client, question.resolver, place, world.states, view_of(world.map_file)
+    )
     override = _override(world.forced, zone, name)
     found["place"] = {**_plain(asdict(place)), "network": network, "databases": world.databases is not None}
     found["reasons"] = asdict(reasons)

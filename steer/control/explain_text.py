@@ -24,6 +24,8 @@ def _lines(found: Mapping[str, Any]) -> Iterator[str]:
             yield f"  rule       {'->' if trial['matched'] else '  '} {trial['identity']}: {trial['why']}"
         for share in reasons["shares"]:
             yield f"  share      {share}"
+        if reasons["evidence"] is not None:
+            yield from _evidence(reasons["evidence"])
         yield from _candidates(reasons["candidates"])
         for note in reasons["notes"]:
             yield f"  note       {note}"
@@ -56,10 +58,39 @@ def _place(place: Mapping[str, Any]) -> str:
     return f"{where}, by network {place['network']}" if place["network"] else where
 
 
+def _evidence(evidence: Mapping[str, Any]) -> Iterator[str]:
+    """What `auto` went by: who decided, on what numbers, where BGP leads, who is held out."""
+    for number, group in enumerate(evidence["groups"]):
+        mark = "->" if number == evidence["decided_by"] else "  "
+        gives = f", {group['first']}" if group["decides"] else ""
+        leads = f", BGP leads to {group['catchment']}" if group["catchment"] else ""
+        yield f"  evidence   {mark} {group['kind']} {group['name']}: {group['reason']}{gives}{leads}"
+    if not evidence["groups"]:
+        yield f"  evidence   {evidence['sentence']}"
+    for each in evidence["measured"]:
+        yield f"  measured   {each['target']}: {each['rtt_ms']:g} ms (median of {each['samples']:g})"
+    if evidence["gain_ms"] is not None:
+        low = "?" if evidence["gain_low_ms"] is None else f"{evidence['gain_low_ms']:g}"
+        yield (
+            f"  gain       {evidence['best']} over anycast: {evidence['gain_ms']:g} ms, at least {low} ms; "
+            f"won {evidence['periods_won']} of {evidence['periods_seen']} periods seen"
+        )
+    if evidence["catchment"]:
+        yield f"  catchment  {evidence['catchment']}, by {evidence['catchment_by']}"
+    if evidence["held_out"] is not None:
+        yield f"  holdout    this unit is {'' if evidence['held_out'] else 'not '}held out"
+    if evidence["model_pairs"]:
+        error = "" if evidence["model_error_ms"] is None else f" +- {evidence['model_error_ms']:g} ms"
+        yield (
+            f"  estimates  {evidence['model_base_ms']:g} ms + {evidence['model_ms_per_km']:g} ms/km{error}, "
+            f"fitted to {evidence['model_pairs']} pairs of group and target"
+        )
+
+
 def _candidates(candidates: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     if not candidates:
         return
-    rows = [("", "target", "km", "ms", "state", "why")] + [
+    rows = [("", "target", "km", "~ms", "state", "why")] + [
         (
             "=>" if each["won"] else "",
             each["target"],

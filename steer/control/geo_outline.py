@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from steer.control.map_child import Databases
+from steer.control.map_geodata import Databases
 from steer.decide.address_space import Keys, merge_runs
 from steer.decide.movement_tally import CONTINENTS
 from steer.model.networks import FAMILIES, Family

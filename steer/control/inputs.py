@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from steer.control.map_child import Databases
+from steer.control.map_geodata import Databases
 from steer.decide.key_states import key_faults
 from steer.decide.lint import lint
 from steer.errors import Fault, Refused

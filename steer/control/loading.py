@@ -8,9 +8,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
+from steer.control.directories import summaries_file
 from steer.control.inputs import Inputs, find_databases, read_inputs
 from steer.control.limits import give_way
-from steer.control.map_child import Databases, MapFile, ensure_map, stored_map
+from steer.control.map_child import MapFile, ensure_map, stored_map
+from steer.control.map_geodata import Databases
 from steer.control.runtime import Serving, prepare, renew
 from steer.control.signing import Signing
 from steer.control.zone_copies import ZoneCopies
@@ -41,6 +43,11 @@ class Loader:
     cookie_secret: bytes = field(repr=False)
     _worker: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "steer-load", give_way))
 
+    @property
+    def summaries(self) -> Path:
+        """The file of what was learned last; it need not be there."""
+        return summaries_file(self.store.directory)
+
     async def read(self, directory: Path) -> Inputs:
         """Read and prove a policy directory, with what its zones' primaries gave. Raises Refused."""
         return await self._in_worker(lambda: self._laid(read_inputs(directory)))
@@ -53,7 +60,7 @@ class Loader:
         """Its map, from the cache or built by a child; `progress` is called only in the latter case.
 
         Raises Refused or MapBuildError."""
-        return await ensure_map(inputs.deployment, databases, self.store.maps, progress)
+        return await ensure_map(inputs.deployment, databases, self.store.maps, progress, self.summaries)
 
     async def prepare(
         self, inputs: Inputs, databases: Databases, map_file: MapFile, *, partly: bool = False

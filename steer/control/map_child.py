@@ -16,25 +16,25 @@ import resource
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from steer.control.map_geodata import Databases, read_geodata
+from steer.decide.distance_fit import fit_summary
+from steer.decide.evidence_notes import pooled
 from steer.decide.fingerprint import map_fingerprint
-from steer.decide.map_builder import build_map
-from steer.decide.segments import Geography
+from steer.decide.map_builder import MapNotes, build_map_with_notes
 from steer.errors import Fault, Refused
 from steer.model.deployment import Deployment
+from steer.model.evidence import MapEvidence, Summary
 from steer.model.map import PlanTable
-from steer.model.networks import FAMILIES, Family, Networks, Places
 from steer.publish import format as fmt
+from steer.publish.evidence_file import read_summaries
+from steer.publish.map_evidence import evidence_beside, write_map_evidence
 from steer.publish.map_part import pack_map, read_memo, read_plans
-from steer.sources.geodata import read_asns, read_places
 
 CHILD_MEMORY_BYTES = 8 << 30  # address space, not resident: a runaway build ends itself
 _NICENESS = 10  # the child gives way to the packet loop
@@ -48,14 +48,6 @@ class MapBuildError(RuntimeError):
 
 
 @dataclass(frozen=True, slots=True)
-class Databases:
-    """The geodata files in use; each family comes from the first file that has it."""
-
-    city: tuple[Path, ...]
-    asn: tuple[Path, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class MapFile:
     """A map in the cache. `identity`: the first 16 bytes of the hash of its inputs."""
 
@@ -65,18 +57,31 @@ class MapFile:
     databases: dict[str, str]  # file name -> SHA-256
     from_cache: bool
 
+    @property
+    def evidence_path(self) -> Path:
+        """What `explain` wants to know of the evidence in it; there where there was any."""
+        return evidence_beside(self.path)
+
 
 async def ensure_map(
-    deployment: Deployment, databases: Databases, cache_directory: Path, progress: Callable[[str], None]
+    deployment: Deployment,
+    databases: Databases,
+    cache_directory: Path,
+    progress: Callable[[str], None],
+    evidence: Path | None = None,
 ) -> MapFile:
     """The deployment's map: from the cache when its inputs are unchanged and it is whole, else built now.
+    `evidence`: the summaries' file, which need not be there.
 
-    Cancelling ends the child. Raises Refused for unsound databases, MapBuildError when the child fails."""
+    Cancelling ends the child. Raises Refused for unsound databases or summaries, MapBuildError when the child
+    fails."""
     digests = await asyncio.to_thread(lambda: [_digest(path) for path in (*databases.city, *databases.asn)])
+    learned = await asyncio.to_thread(_evidence_digest, evidence)
     identity = await asyncio.to_thread(
         map_fingerprint,
         deployment,
         ("city", *digests[: len(databases.city)], "asn", *digests[len(databases.city) :]),
+        learned,
     )
     names = {
         path.name: digest for path, digest in zip((*databases.city, *databases.asn), digests, strict=True)
@@ -85,7 +90,8 @@ async def ensure_map(
     plans = await asyncio.to_thread(_read_cached, path, identity[:16])
     if plans is not None:
         return MapFile(path, identity[:16], plans, names, from_cache=True)
-    await _run_child((deployment, databases, path, identity[:16], names), progress)
+    summaries = (evidence, learned) if learned else None
+    await _run_child((deployment, databases, path, identity[:16], names, summaries), progress)
     plans = await asyncio.to_thread(_read_cached, path, identity[:16])
     if plans is None:
         raise MapBuildError("the map child wrote no sound map")
@@ -107,12 +113,17 @@ def build_into(
     identity: bytes,
     names: dict[str, str],
     progress: Callable[[str], None],
+    summaries: tuple[Path, str] | None = None,
 ) -> None:
-    """Build the map in this process and rename it into place. Raises Refused for unsound databases."""
-    geography, places = _read_geodata(databases, progress)
-    built = build_map(deployment, geography.pop, places, progress)
+    """Build the map in this process and rename it into place, after what `explain` wants to know of the
+    evidence. `summaries`: their file and its SHA-256. Raises Refused for unsound databases or summaries."""
+    evidence = _read_evidence(*summaries) if summaries else {}
+    geodata = read_geodata(databases, progress)
+    built, notes = build_map_with_notes(deployment, geodata.geography.pop, geodata.places, progress, evidence)
     progress("writing")
     path.parent.mkdir(parents=True, exist_ok=True)
+    if notes.verdicts:
+        write_map_evidence(evidence_beside(path), map_evidence(deployment, evidence, notes))
     buffers = pack_map(built, identity, {"databases": names})
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".building-", delete=False) as file:
         try:
@@ -126,41 +137,41 @@ def build_into(
             raise
 
 
-def _read_geodata(
-    databases: Databases, progress: Callable[[str], None]
-) -> tuple[dict[Family, Geography], Places]:
-    """Both families' networks over one table of places."""
-    geography: dict[Family, Geography] = {}
-    tables: list[Places] = []
-    for family in FAMILIES:
-        progress(f"reading IPv{family} networks")
-        networks, places = read_places(databases.city, family)
-        offset = sum(len(table) for table in tables)
-        record = np.where(networks.record >= 0, networks.record + offset, -1).astype(np.int32)
-        asn_networks, asns = read_asns(databases.asn, family) if databases.asn else _no_asns()
-        geography[family] = Geography(Networks(networks.start, record), asn_networks, asns)
-        tables.append(places)
-        progress(f"IPv{family}: {len(record):,} networks, {len(places):,} places")
-    return geography, _joined(tables)
-
-
-def _joined(tables: Sequence[Places]) -> Places:
-    names: list[str] = []
-    city: list[NDArray[np.int32]] = []
-    for table in tables:
-        city.append(table.city + len(names))
-        names += table.city_names
-    columns = {
-        name: np.concatenate([getattr(table, name) for table in tables])
-        for name in ("latitude_deg", "longitude_deg", "accuracy_km", "country", "continent", "subdivision")
+def map_evidence(
+    deployment: Deployment, evidence: Mapping[str, Summary], notes: MapNotes
+) -> dict[str, MapEvidence]:
+    """What a map's verdicts rest on, by the text of their key."""
+    of_service = {
+        name: (
+            pooled(summary),
+            fit_summary(
+                summary,
+                {
+                    f"pop:{pop.name}": (pop.latitude_deg, pop.longitude_deg)
+                    for pop in deployment.services[name].pops.values()
+                },
+            ),
+        )
+        for name, summary in evidence.items()
+        if name in deployment.services
     }
-    return Places(**columns, city=np.concatenate(city), city_names=tuple(names))
+    return {
+        key.text: MapEvidence(evidence[key.service].groups, verdicts, *of_service[key.service])
+        for key, verdicts in notes.verdicts.items()
+    }
 
 
-def _no_asns() -> tuple[Networks, NDArray[np.uint32]]:
-    return Networks(np.zeros(1, dtype=np.uint64), np.full(1, -1, dtype=np.int32)), np.zeros(
-        0, dtype=np.uint32
-    )
+def _read_evidence(path: Path, sha256: str) -> dict[str, Summary]:
+    """The summaries, if they are still those that the map is named by."""
+    if _evidence_digest(path) != sha256:
+        fix = "nothing: it is read again by itself"
+        raise Refused([Fault(str(path), 0, 0, "has changed since the map was begun", fix)])
+    return read_summaries(path)
+
+
+def _evidence_digest(path: Path | None) -> str:
+    """SHA-256 of the summaries' file; '' where there is none."""
+    return _digest(path) if path is not None and path.exists() else ""
 
 
 def _read_cached(path: Path, identity: bytes) -> PlanTable | None:
@@ -232,7 +243,7 @@ def _child() -> None:
     os.nice(_NICENESS)
     resource.setrlimit(resource.RLIMIT_AS, (CHILD_MEMORY_BYTES, CHILD_MEMORY_BYTES))
     try:
-        deployment, databases, path, identity, names = pickle.load(sys.stdin.buffer)  # noqa: S301
+        deployment, databases, path, identity, names, summaries = pickle.load(sys.stdin.buffer)  # noqa: S301
     except (EOFError, pickle.UnpicklingError):  # the server went while it told what to do
         os._exit(ORPHANED)
     try:
@@ -243,6 +254,7 @@ def _child() -> None:
             identity,
             names,
             progress=lambda text: _say({"progress": text}),
+            summaries=summaries,
         )
     except Refused as refused:
         for fault in refused.faults:

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from steer.control.geo_outline import GeoOutline, joined_continents, kept_outline, outline_of
-from steer.control.map_child import Databases, MapFile
+from steer.control.map_child import MapFile
+from steer.control.map_geodata import Databases
 from steer.decide.measure import address_measure, demand_measure
 from steer.decide.movement import compare
 from steer.decide.movement_tally import Column, Movement, Outline, Queries, Side

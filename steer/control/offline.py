@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from steer.control.directories import cache_directory, state_directory
+from steer.control.directories import cache_directory, state_directory, summaries_file
 from steer.control.explain import World
 from steer.control.inputs import Inputs, find_databases, read_inputs, read_overrides_in
-from steer.control.map_child import Databases, MapBuildError, MapFile, ensure_map
+from steer.control.map_child import MapBuildError, MapFile, ensure_map
+from steer.control.map_geodata import Databases
 from steer.control.runtime import Serving, prepare
 from steer.control.slow_clock import build_fault
 from steer.control.wire_settings import COOKIE_SECRET_BYTES
@@ -68,7 +69,10 @@ async def map_of(
 ) -> MapFile:
     """The deployment's map, from a cache or built now. Raises Refused."""
     try:
-        return await ensure_map(inputs.deployment, databases, _maps(inputs, environment), progress)
+        deployment = inputs.deployment
+        state = state_directory(deployment.directory, deployment.server, environment)
+        maps, summaries = _maps(state, environment), summaries_file(state)
+        return await ensure_map(deployment, databases, maps, progress, summaries)
     except MapBuildError as error:
         raise Refused([build_fault(inputs.deployment.directory, error)]) from error
 
@@ -100,11 +104,11 @@ async def poll_once(offline: Offline, asked: str = "no server was asked") -> Wor
         now_s,
         f"the files in {deployment.directory}; {asked}; POPs polled once just now",
         is_offline=True,
+        map_file=offline.serving.map_file,
     )
 
 
-def _maps(inputs: Inputs, environment: Mapping[str, str]) -> Path:
+def _maps(state: Path, environment: Mapping[str, str]) -> Path:
     """The server's map cache where we may use it, so that a map is built once; else the user's own."""
-    deployment = inputs.deployment
-    shared = state_directory(deployment.directory, deployment.server, environment) / "maps"
+    shared = state / "maps"
     return shared if os.access(shared, os.W_OK) else cache_directory(environment) / "maps"

@@ -16,7 +16,8 @@ from steer.control.assemble import ChoiceMaker, assemble_records
 from steer.control.explain import World
 from steer.control.explaining import counter_texts, states_with_explaining
 from steer.control.inputs import Inputs
-from steer.control.map_child import Databases, MapFile
+from steer.control.map_child import MapFile
+from steer.control.map_geodata import Databases
 from steer.control.signing import Signing, SigningReport
 from steer.control.wire_settings import COOKIE_SECRET_BYTES, hashes_of, limiter_of, wire_settings
 from steer.control.zone_copies import ZoneCopies
@@ -364,6 +365,7 @@ class Runtime:
             self.form.name,
             now_s,
             origin,
+            map_file=serving.map_file,
         )
 
     def summary(self) -> str:

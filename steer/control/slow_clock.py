@@ -14,7 +14,8 @@ from pathlib import Path
 
 from steer.control.inputs import Inputs, read_overrides_in
 from steer.control.loading import Loader
-from steer.control.map_child import Databases, MapBuildError, MapFile
+from steer.control.map_child import MapBuildError, MapFile
+from steer.control.map_geodata import Databases
 from steer.control.runtime import Build, Runtime, Serving
 from steer.control.sd_notify import ServiceManager
 from steer.control.secondary import Secondary
@@ -86,6 +87,7 @@ class SlowClock:
         found = {Path(fault.file) for each in self.runtime.pending.values() for fault in each.faults}
         if serving is not None and serving.restored is None:
             found |= files_of(serving.inputs, serving.databases)
+        found.add(self.loader.summaries)
         return frozenset(path for path in found if path.is_absolute()) | self._beside
 
     async def take_up_overrides(self) -> None:

@@ -8,7 +8,8 @@ import numpy as np
 
 from steer.decide.catalogue import Catalogue
 from steer.decide.choices import DEGRADED, OUT, UP, TargetStates
-from steer.decide.distance import distances_km, expected_rtt_ms
+from steer.decide.distance import distances_km
+from steer.model.evidence import DistanceModel
 from steer.model.map import PlanTable
 from steer.model.place import Place
 from steer.model.policy import Policy
@@ -40,9 +41,10 @@ def candidates_of(
     health: Mapping[tuple[str, str], PopHealth],
     chosen: tuple[str, ...],
     policy: Policy,
+    model: DistanceModel,
 ) -> tuple[Candidate, ...]:
     """The plan's targets in order, then anycast, then the POPs that were no candidates, nearest first; where
-    a CNAME is given, hosts alone."""
+    a CNAME is given, hosts alone. RTTs are estimates by `model`."""
     planned = [int(target) for target in plans.plan_targets[plan] if target >= 0]
     anycast = catalogue.index[service.name, ANYCAST]
     others = [
@@ -70,7 +72,7 @@ def candidates_of(
             Candidate(
                 str(target),
                 None if away is None else round(away, 1),
-                None if away is None else round(expected_rtt_ms(away), 1),
+                None if away is None else round(model.base_ms + model.ms_per_km * away, 1),
                 state,
                 won,
                 why,

@@ -4,7 +4,7 @@ The map's own builder evaluates a single atom, the choices' own ranking judges i
 here is only words and numbers for people."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,18 +21,21 @@ from steer.decide.choices import (
     watched_targets,
 )
 from steer.decide.client import Client, source_number
+from steer.decide.client_evidence import ClientEvidence, evidence_of_client
 from steer.decide.conditions import Atoms, PlaceCodes, named_lists
 from steer.decide.plans import PlanBuilder
 from steer.decide.rules_in_words import mismatch
-from steer.decide.verdict_layers import VerdictLayers
+from steer.decide.tolerant_plans import is_tolerant
+from steer.decide.verdict_layers import VerdictKey, VerdictLayers, is_auto
 from steer.decide.views import Program, Slot, policy_of, program_for, source_membership
 from steer.model.choice import NO_SET
 from steer.model.deployment import Deployment, Zone
+from steer.model.evidence import DistanceModel, MapEvidence
 from steer.model.hashing import arm_limits, rendezvous_cost, rendezvous_winner, unit_hash
 from steer.model.map import PlanTable
 from steer.model.networks import Places
 from steer.model.place import Place
-from steer.model.policy import Geographic, Policy, Preference, SteeredName, Weighted
+from steer.model.policy import Geographic, Policy, SteeredName, simple_answers
 from steer.model.service import ANYCAST, Address, Service, Target
 from steer.model.status import PopHealth
 
@@ -67,6 +70,19 @@ class Reasons:
     changing: tuple[str, ...]
     notes: tuple[str, ...]
     sentence: str
+    evidence: ClientEvidence | None = None  # for answers with `auto`
+
+
+@dataclass(frozen=True, slots=True)
+class MapView:
+    """The map that serves, for what an answer depends on beside the client: its neighbours, within a policy's
+    tolerance, and evidence. `plan_of`: (slot, source, client) to a row of `plans`, None: the map does not
+    have that slot; `evidence_of`: what verdicts rest on, by their key; None: on nothing; a text: why that
+    cannot be told."""
+
+    plans: PlanTable
+    plan_of: Callable[[Slot, Address, Client], int | None]
+    evidence_of: Callable[[VerdictKey], MapEvidence | str | None]
 
 
 def explain_client(
@@ -77,22 +93,45 @@ def explain_client(
     source: Address,
     place: Place,
     states: Mapping[tuple[str, str], PopHealth],
+    view: MapView | None = None,
 ) -> Reasons:
     """Reasons for one steered name. `place`: of `client.address` (empty when that is None); overrides are the
-    caller's to tell, since they come before any reason."""
+    caller's to tell, since they come before any reason. `view` None: no map is at hand."""
     policy_name, arm = _policy_name(deployment, zone, name, client)
     slot = Slot(zone.apex, policy_name, name.service)
     policy, service = policy_of(deployment, slot), deployment.services[name.service]
     inside = source_membership(deployment, source_number(source))
-    program = program_for(slot, policy, inside, client.ecs)
+    program = program_for(slot, policy, inside, client.ecs, deployment.evidence.resolvers is not None)
     catalogue = Catalogue.of(deployment)
-    plans, root = _single_plan(catalogue, service, policy, program, client, place)
+    plans, root = _mapped_plan(view, slot, policy, program, client, source) or _single_plan(
+        catalogue, service, policy, program, client, place
+    )
     target_state = target_states(catalogue, states)
-    plan, shares = _share(deployment, plans, root, target_state, catalogue, client)
+    plan, share, shares = _share(deployment, plans, root, target_state, catalogue, client)
     chosen = _chosen(plans, plan, target_state, catalogue)
     trials = _trials(program, policy, client, place)
     rule = plans.rules[int(plans.rule[root])]
-    candidates = candidates_of(plans, plan, catalogue, service, place, target_state, states, chosen, policy)
+    evidence = None
+    answer = next((each.answer for each in policy.rules if each.identity == rule), None)
+    if answer is not None and is_auto(answer):
+        at = _catchment(catalogue, service, client.address)
+        evidence = evidence_of_client(
+            view.evidence_of(VerdictKey.of(service, policy)) if view else None,
+            policy,
+            client,
+            place,
+            by_resolver=program.by_resolver,
+            file_catchment=str(catalogue.targets[at][1]) if at >= 0 else None,
+            share=share,
+        )
+    model = (
+        DistanceModel()
+        if evidence is None
+        else DistanceModel(evidence.model_base_ms, evidence.model_ms_per_km)
+    )
+    candidates = candidates_of(
+        plans, plan, catalogue, service, place, target_state, states, chosen, policy, model
+    )
     return Reasons(
         zone.apex,
         name.owner,
@@ -108,8 +147,9 @@ def explain_client(
         shares,
         chosen,
         _changing(plans, (root, plan), target_state, catalogue),
-        _notes(plans, plan, policy, rule, place),
-        _sentence(rule, chosen, candidates, client),
+        _notes(plans, plan, policy, rule, place, evidence),
+        _sentence(rule, chosen, candidates, client, evidence),
+        evidence,
     )
 
 
@@ -124,6 +164,15 @@ def _policy_name(
     limits = arm_limits([arm.share for arm in experiment.arms])
     arm = next(arm for arm, limit in zip(experiment.arms, limits, strict=True) if drawn <= limit)
     return arm.policy, arm.name
+
+
+def _mapped_plan(
+    view: MapView | None, slot: Slot, policy: Policy, program: Program, client: Client, source: Address
+) -> tuple[PlanTable, int] | None:
+    """The plans of the map that serves and the client's, where its own place does not tell it; else None."""
+    depends = is_tolerant(policy) or any(is_auto(rule.answer) for rule in program.rules)
+    plan = view.plan_of(slot, source, client) if view is not None and depends else None
+    return None if view is None or plan is None else (view.plans, plan)
 
 
 def _single_plan(
@@ -193,11 +242,12 @@ def _share(
     states: TargetStates,
     catalogue: Catalogue,
     client: Client,
-) -> tuple[int, tuple[str, ...]]:
-    """The plan that wins the client's unit among weighted alternatives, and how the shares stood."""
+) -> tuple[int, str | None, tuple[str, ...]]:
+    """The plan that wins the client's unit among weighted alternatives, its name, and how the shares
+    stood."""
     count, begin = int(plans.alternative_count[root]), int(plans.alternative_offset[root])
     if not count:
-        return root, ()
+        return root, None, ()
     table = make_choices(plans, catalogue, states, [], [])
     length, packed = client.unit(int(plans.unit4_bits[root]), int(plans.unit6_bits[root]))
     rows = plans.alternatives[begin : begin + count].tolist()
@@ -220,9 +270,10 @@ def _share(
         for (weight, _, text), answer in zip(rows, answers, strict=True)
     )
     if not alive:
-        return root, words
+        return root, None, words
     winner = alive[rendezvous_winner([pairs[number] for number in alive])]
-    return int(rows[winner][1]), (*words, f"this unit (/{length}) falls to {plans.texts[rows[winner][2]]}")
+    name = plans.texts[rows[winner][2]]
+    return int(rows[winner][1]), name, (*words, f"this unit (/{length}) falls to {name}")
 
 
 def _chosen(plans: PlanTable, plan: int, states: TargetStates, catalogue: Catalogue) -> tuple[str, ...]:
@@ -269,13 +320,21 @@ def _trials(program: Program, policy: Policy, client: Client, place: Place) -> t
     return tuple(trials)
 
 
-def _notes(plans: PlanTable, plan: int, policy: Policy, rule: str, place: Place) -> tuple[str, ...]:
+def _notes(
+    plans: PlanTable, plan: int, policy: Policy, rule: str, place: Place, evidence: ClientEvidence | None
+) -> tuple[str, ...]:
     notes = []
     answer = next((each.answer for each in policy.rules if each.identity == rule), None)
-    items = answer.items if isinstance(answer, Preference) else (answer,)
-    simple = [item for item, _ in answer.items] if isinstance(answer, Weighted) else list(items)
-    if any(isinstance(item, Geographic) and item.by == "auto" for item in simple):
-        notes.append("auto answers anycast: no evidence of RTT is taken in by this version")
+    simple = () if answer is None else simple_answers(answer)
+    if evidence is not None:
+        planned = [
+            str(Target.of(plans.targets[target][1])) for target in plans.plan_targets[plan] if target >= 0
+        ]
+        held = evidence.held_out is True
+        if evidence.first != "anycast" and not held and evidence.first not in planned[:1]:
+            notes.append(
+                f"within the policy's tolerance its prefix is answered with its neighbours: {planned[0]}"
+            )
     if place.latitude_deg is None and any(isinstance(item, Geographic) for item in simple):
         notes.append("the client's place is not known, so distance decides nothing and anycast answers")
     if policy.gives_cname:
@@ -294,11 +353,19 @@ def _view(inside: frozenset[tuple[object, ...]], client: Client) -> str:
     return f"{resolver}, client subnet {'used' if client.ecs else 'not used'}"
 
 
-def _sentence(rule: str, chosen: tuple[str, ...], candidates: tuple[Candidate, ...], client: Client) -> str:
+def _sentence(
+    rule: str,
+    chosen: tuple[str, ...],
+    candidates: tuple[Candidate, ...],
+    client: Client,
+    evidence: ClientEvidence | None,
+) -> str:
     passed = []
     for candidate in candidates:
         if candidate.won:
             break
         passed.append(f"{candidate.target} {candidate.state}")
     skipped = f" ({', '.join(passed)} passed over)" if passed else ""
-    return f"rule {rule} gives {', '.join(chosen)}{skipped}; {client.note}"
+    why = f"; {evidence.sentence}" if evidence is not None else ""
+    held = "; this unit is held out of it" if evidence is not None and evidence.held_out else ""
+    return f"rule {rule} gives {', '.join(chosen)}{skipped}{why}{held}; {client.note}"

@@ -4,6 +4,7 @@ and country.
 A layer is what one service's evidence comes to under one policy's settings, in terms of the catalogue's
 targets. Prefixes are painted by longest match, ASes are joined to what is known of each atom. Pure NumPy."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 
@@ -47,10 +48,11 @@ class VerdictKey:
 
     @property
     def text(self) -> str:
-        """The same as one line of text, equal where keys are equal."""
-        parts = [f"{each.name}={getattr(self.settings, each.name)!r}" for each in fields(self.settings)]
-        limits = f"ms={self.tolerance.ms!r} km={self.tolerance.km!r}"
-        return f"{self.service} {' '.join(parts)} {limits} {','.join(sorted(self.offered))}"
+        """A short text that is equal where keys are equal."""
+        settings = (self.settings, self.tolerance)
+        numbers = [(each.name, getattr(one, each.name)) for one in settings for each in fields(one)]
+        said = repr((numbers, sorted(self.offered))).encode()
+        return f"{self.service} {hashlib.sha256(said).hexdigest()[:32]}"
 
 
 @dataclass(frozen=True, slots=True)

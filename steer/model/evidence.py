@@ -216,3 +216,25 @@ class DistanceModel:
     ms_per_km: float = 0.0125
     error_ms: float = float("nan")
     pairs: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What groups measured of targets, all periods pooled; rows sorted by (group, target), shape (n,).
+    `target` indexes the verdicts' targets; `count`: measurements; `p50_ms`: the periods' medians, weighted
+    by their counts."""
+
+    group: NDArray[np.int32]
+    target: NDArray[np.int16]
+    count: NDArray[np.float32]
+    p50_ms: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class MapEvidence:
+    """What one policy's verdicts in a map rest on: for `explain`, which shows it beside the plan."""
+
+    groups: Groups
+    verdicts: Verdicts
+    measured: Measured
+    model: DistanceModel = DistanceModel()

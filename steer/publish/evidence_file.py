@@ -76,11 +76,11 @@ _HEADER_BYTES_MAX = 1 << 22
 _NPY_HEADER_BYTES_MAX = 1 << 12
 _FIX = "remove it; learning writes it anew"
 
-Value = TypeVar("Value", Summary, Verdicts)
+Value = TypeVar("Value")
 Arrays = dict[str, NDArray[Any]]
 
 
-class _Bad(ValueError):
+class BadEvidence(ValueError):
     """Why a file is refused."""
 
 
@@ -94,7 +94,7 @@ def write_summaries(path: Path, summaries: Mapping[str, Summary]) -> str:
         arrays = {name: getattr(summary, name) for name in SUMMARY_ARRAYS}
         arrays |= {f"groups.{name}": getattr(summary.groups, name) for name in GROUP_ARRAYS}
         entries.append((memo, {name: arrays[name].astype(_SUMMARY_TYPES[name]) for name in arrays}))
-    return _write(path, "summaries", entries)
+    return write_entries(path, "summaries", entries)
 
 
 def read_summaries(path: Path) -> dict[str, Summary]:
@@ -104,16 +104,16 @@ def read_summaries(path: Path) -> dict[str, Summary]:
         groups = Groups(**{name: arrays[f"groups.{name}"] for name in GROUP_ARRAYS})
         summary = Summary(
             service=memo["key"],
-            targets=_targets(memo),
+            targets=targets_in(memo),
             period_s=_whole(memo["period_s"], 1, 86400),
             groups=groups,
             **{name: arrays[name] for name in SUMMARY_ARRAYS},
         )
-        _check_groups(groups)
+        check_groups(groups)
         _check_summary(summary)
         return summary
 
-    return _read(path, "summaries", _SUMMARY_TYPES, make)
+    return read_entries(path, "summaries", _SUMMARY_TYPES, make)
 
 
 def write_verdicts(path: Path, verdicts: Mapping[str, Verdicts]) -> str:
@@ -123,21 +123,23 @@ def write_verdicts(path: Path, verdicts: Mapping[str, Verdicts]) -> str:
     for key in sorted(verdicts):
         arrays = {name: getattr(verdicts[key], name).astype(dtype) for name, dtype in VERDICT_ARRAYS.items()}
         entries.append(({"key": key, "targets": list(verdicts[key].targets)}, arrays))
-    return _write(path, "verdicts", entries)
+    return write_entries(path, "verdicts", entries)
 
 
 def read_verdicts(path: Path) -> dict[str, Verdicts]:
     """The verdicts by the text that they were written under. Raises Refused."""
 
     def make(memo: dict[str, Any], arrays: Arrays) -> Verdicts:
-        verdicts = Verdicts(targets=_targets(memo), **arrays)
-        _check_verdicts(verdicts)
+        verdicts = Verdicts(targets=targets_in(memo), **arrays)
+        check_verdicts(verdicts)
         return verdicts
 
-    return _read(path, "verdicts", VERDICT_ARRAYS, make)
+    return read_entries(path, "verdicts", VERDICT_ARRAYS, make)
 
 
-def _write(path: Path, kind: str, entries: list[tuple[dict[str, Any], Arrays]]) -> str:
+def write_entries(path: Path, kind: str, entries: list[tuple[dict[str, Any], Arrays]]) -> str:
+    """Rename a file of entries, each a memo (JSON, with its `key`) and its arrays, into place, on the disk
+    when this returns; the file's SHA-256 hex."""
     header = {"format": FORMAT, "version": VERSION, "kind": kind, "entries": [memo for memo, _ in entries]}
     members = {f"{row}.{name}": arrays[name] for row, (_, arrays) in enumerate(entries) for name in arrays}
     header["sha256"] = _digest(header, members)
@@ -166,17 +168,19 @@ def _write(path: Path, kind: str, entries: list[tuple[dict[str, Any], Arrays]]) 
     return sha256
 
 
-def _read(
+def read_entries(
     path: Path, kind: str, types: Mapping[str, str], make: Callable[[dict[str, Any], Arrays], Value]
 ) -> dict[str, Value]:
+    """What `make` makes of the entries, by key; it may raise BadEvidence. `types`: of each entry's arrays.
+    Raises Refused where the file is not there, torn, changed or unsound."""
     try:
         if path.stat().st_size > FILE_BYTES_MAX:
-            raise _Bad(f"it has more than {FILE_BYTES_MAX:,} bytes")
+            raise BadEvidence(f"it has more than {FILE_BYTES_MAX:,} bytes")
         with zipfile.ZipFile(path) as archive:
             return _read_archive(archive, kind, types, make)
     except OSError as error:
         wrong = f"cannot be read: {error.strerror or error}"
-    except _Bad as error:
+    except BadEvidence as error:
         wrong = f"is refused: {error}"
     except (zipfile.BadZipFile, ValueError, KeyError, TypeError, RuntimeError, EOFError) as error:
         wrong = f"is no whole file of evidence: {error}"
@@ -191,25 +195,25 @@ def _read_archive(
 ) -> dict[str, Value]:
     members = {info.filename: info for info in archive.infolist()}
     if len(members) > 1 + ENTRIES_MAX * len(types) or len(members) != len(archive.infolist()):
-        raise _Bad("too many members, or one twice")
+        raise BadEvidence("too many members, or one twice")
     if any(info.compress_type != zipfile.ZIP_STORED for info in members.values()):
-        raise _Bad("a member is compressed")
+        raise BadEvidence("a member is compressed")
     if members["header.npy"].file_size > _HEADER_BYTES_MAX:
-        raise _Bad("its header is too long")
+        raise BadEvidence("its header is too long")
     header = json.loads(_array(archive, "header", "u1").tobytes())
     if header["format"] != FORMAT or header["version"] != VERSION or header["kind"] != kind:
-        raise _Bad(f"not version {VERSION} of {kind} of {FORMAT}")
+        raise BadEvidence(f"not version {VERSION} of {kind} of {FORMAT}")
     entries = header["entries"]
     names: list[str] = [f"{row}.{name}" for row in range(len(entries)) for name in types]
     if {f"{name}.npy" for name in ("header", *names)} != set(members):
-        raise _Bad("a member is missing or unknown")
+        raise BadEvidence("a member is missing or unknown")
     arrays = {name: _array(archive, name, types[name.partition(".")[2]]) for name in names}
     if header.pop("sha256") != _digest(header, arrays):
-        raise _Bad("its SHA-256 is not that of its content")
+        raise BadEvidence("its SHA-256 is not that of its content")
     found = {}
     for row, memo in enumerate(entries):
         if not isinstance(memo["key"], str) or len(memo["key"]) > 1000 or memo["key"] in found:
-            raise _Bad("a key is no text, too long, or there twice")
+            raise BadEvidence("a key is no text, too long, or there twice")
         found[memo["key"]] = make(memo, {name: arrays[f"{row}.{name}"] for name in types})
     return found
 
@@ -219,15 +223,15 @@ def _array(archive: zipfile.ZipFile, name: str, dtype: str) -> NDArray[Any]:
     data = archive.read(f"{name}.npy")
     file = BytesIO(data[:_NPY_HEADER_BYTES_MAX])
     if np.lib.format.read_magic(file) != (1, 0):
-        raise _Bad(f"{name} is of another NumPy format")
+        raise BadEvidence(f"{name} is of another NumPy format")
     shape, is_fortran, found = np.lib.format.read_array_header_1_0(file, _NPY_HEADER_BYTES_MAX)
     expected = np.dtype(dtype)
     is_matrix = name.partition(".")[2] == "catchment" and len(shape) == 2
     if found != expected or is_fortran or not (len(shape) == 1 or is_matrix):
-        raise _Bad(f"{name} is of type {found} and shape {shape}")
+        raise BadEvidence(f"{name} is of type {found} and shape {shape}")
     count = int(np.prod(shape, dtype=object))
     if count * expected.itemsize != len(data) - file.tell():
-        raise _Bad(f"{name} is not as long as it says")
+        raise BadEvidence(f"{name} is not as long as it says")
     return np.frombuffer(data, dtype=expected, count=count, offset=file.tell()).reshape(shape)
 
 
@@ -239,78 +243,82 @@ def _digest(header: Mapping[str, Any], members: Arrays) -> str:
     return digest.hexdigest()
 
 
-def _targets(memo: Mapping[str, Any]) -> tuple[str, ...]:
+def targets_in(memo: Mapping[str, Any]) -> tuple[str, ...]:
+    """The target texts of an entry. Raises BadEvidence."""
     targets = tuple(memo["targets"])
     if len(targets) > TARGETS_MAX or len(set(targets)) != len(targets):
-        raise _Bad("too many targets, or one twice")
+        raise BadEvidence("too many targets, or one twice")
     if not all(isinstance(target, str) and _TARGET.match(target) for target in targets):
-        raise _Bad("a target has no name")
+        raise BadEvidence("a target has no name")
     return targets
 
 
 def _whole(value: object, low: int, high: int) -> int:
     if type(value) is not int or not low <= value <= high:
-        raise _Bad(f"a number is not in {low}..{high}")
+        raise BadEvidence(f"a number is not in {low}..{high}")
     return value
 
 
-def _check_groups(groups: Groups) -> None:
+def check_groups(groups: Groups) -> None:
+    """Raises BadEvidence for groups that are not sound."""
     count = len(groups)
     if count > GROUPS_MAX or any(len(getattr(groups, name)) != count for name in GROUP_ARRAYS):
-        raise _Bad("columns of groups differ in length, or are too long")
-    if not _within(groups.kind, 0, 4) or not np.isin(groups.family, (0, 4, 6)).all():
-        raise _Bad("a group is of no known kind or family")
-    if not _within(groups.length_bits, 0, 64) or not _within(groups.parent, -1, count - 1):
-        raise _Bad("a group's length or parent is out of range")
+        raise BadEvidence("columns of groups differ in length, or are too long")
+    if not within(groups.kind, 0, 4) or not np.isin(groups.family, (0, 4, 6)).all():
+        raise BadEvidence("a group is of no known kind or family")
+    if not within(groups.length_bits, 0, 64) or not within(groups.parent, -1, count - 1):
+        raise BadEvidence("a group's length or parent is out of range")
     has_parent = groups.parent >= 0
     if np.any(groups.kind[groups.parent[has_parent]] <= groups.kind[has_parent]):
-        raise _Bad("a group's parent is not wider")
+        raise BadEvidence("a group's parent is not wider")
     if not np.all(np.isfinite(groups.demand) & (groups.demand >= 0)):
-        raise _Bad("a group's demand is no number")
+        raise BadEvidence("a group's demand is no number")
 
 
 def _check_summary(summary: Summary) -> None:
     rows, groups, periods = len(summary.group), len(summary.groups), len(summary.periods)
     per_row = ("target", "period", "count", "p50_ms", "p75_ms", "p50_error_ms", "p75_error_ms")
     if rows > ROWS_MAX or any(getattr(summary, name).shape != (rows,) for name in per_row):
-        raise _Bad("columns differ in length, or are too long")
+        raise BadEvidence("columns differ in length, or are too long")
     if periods > PERIODS_MAX or np.any(np.diff(summary.periods) <= 0):
-        raise _Bad("too many periods, or they do not rise")
+        raise BadEvidence("too many periods, or they do not rise")
     if summary.catchment.shape != (groups, periods):
-        raise _Bad("the catchments are not one for each group and period")
+        raise BadEvidence("the catchments are not one for each group and period")
     highest = len(summary.targets) - 1
-    if not _within(summary.group, 0, groups - 1) or not _within(summary.period, 0, periods - 1):
-        raise _Bad("a row speaks of no group or period")
-    if not _within(summary.target, 0, highest) or not _within(summary.catchment, -1, highest):
-        raise _Bad("a row speaks of no target")
+    if not within(summary.group, 0, groups - 1) or not within(summary.period, 0, periods - 1):
+        raise BadEvidence("a row speaks of no group or period")
+    if not within(summary.target, 0, highest) or not within(summary.catchment, -1, highest):
+        raise BadEvidence("a row speaks of no target")
     place = summary.group.astype(np.int64) * len(summary.targets) + summary.target
     place = place * periods + summary.period
     if np.any(np.diff(place) <= 0):
-        raise _Bad("rows are not sorted, or one stands twice")
+        raise BadEvidence("rows are not sorted, or one stands twice")
     for name in ("count", "p50_ms", "p75_ms"):
         column = getattr(summary, name)
         if not np.all(np.isfinite(column) & (column >= 0)):
-            raise _Bad(f"{name} is no number somewhere")
+            raise BadEvidence(f"{name} is no number somewhere")
     if np.any(summary.p50_error_ms < 0) or np.any(summary.p75_error_ms < 0):
-        raise _Bad("an error is negative")
+        raise BadEvidence("an error is negative")
 
 
-def _check_verdicts(verdicts: Verdicts) -> None:
+def check_verdicts(verdicts: Verdicts) -> None:
+    """Raises BadEvidence for verdicts that are not sound."""
     groups, highest = len(verdicts.decides), len(verdicts.targets) - 1
     per_group = [name for name in VERDICT_ARRAYS if not name.startswith("also_")]
     if groups > GROUPS_MAX or any(getattr(verdicts, name).shape != (groups,) for name in per_group):
-        raise _Bad("columns differ in length, or are too long")
+        raise BadEvidence("columns differ in length, or are too long")
     if verdicts.also_group.shape != verdicts.also_target.shape or verdicts.also_group.ndim != 1:
-        raise _Bad("columns of further targets differ in length")
-    if not _within(verdicts.first, 0, highest) or not _within(verdicts.also_target, 0, highest):
-        raise _Bad("a verdict speaks of no target")
-    if not _within(verdicts.best, -1, highest) or not _within(verdicts.catchment, -1, highest):
-        raise _Bad("a verdict speaks of no target")
-    if not _within(verdicts.also_group, 0, groups - 1) or np.any(np.diff(verdicts.also_group) < 0):
-        raise _Bad("further targets speak of no group, or are not sorted")
-    if not _within(verdicts.reason, 0, 7):
-        raise _Bad("a verdict has no known reason")
+        raise BadEvidence("columns of further targets differ in length")
+    if not within(verdicts.first, 0, highest) or not within(verdicts.also_target, 0, highest):
+        raise BadEvidence("a verdict speaks of no target")
+    if not within(verdicts.best, -1, highest) or not within(verdicts.catchment, -1, highest):
+        raise BadEvidence("a verdict speaks of no target")
+    if not within(verdicts.also_group, 0, groups - 1) or np.any(np.diff(verdicts.also_group) < 0):
+        raise BadEvidence("further targets speak of no group, or are not sorted")
+    if not within(verdicts.reason, 0, 7):
+        raise BadEvidence("a verdict has no known reason")
 
 
-def _within(column: NDArray[Any], low: int, high: int) -> bool:
+def within(column: NDArray[Any], low: int, high: int) -> bool:
+    """Whether all are in this range."""
     return not column.size or bool(column.min() >= low and column.max() <= high)

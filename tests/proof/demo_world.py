@@ -4,7 +4,7 @@ import functools
 from pathlib import Path
 
 from steer.control.inputs import read_inputs
-from steer.control.map_child import Databases, _read_geodata
+from steer.control.map_geodata import Databases, read_geodata
 from steer.sources.geodata_default import default_databases
 from tests.decide.worlds import World
 
@@ -16,5 +16,5 @@ def demo_world(_: int = 0) -> World:
     """Millions of networks and policies as an operator writes them; the same for every seed."""
     deployment = read_inputs(DEMO).deployment
     city, asn = default_databases()
-    geography, places = _read_geodata(Databases((city,), (asn,)), lambda text: None)
-    return World(deployment, places, geography)
+    geodata = read_geodata(Databases((city,), (asn,)), lambda text: None)
+    return World(deployment, geodata.places, geodata.geography)
