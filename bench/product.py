@@ -129,11 +129,11 @@ def answer_rate(snapshot: Any, messages: Sequence[bytes], threads: int, passes: 
     """Each of `threads` threads answers all messages `passes` times, from memory to memory."""
     from steer.dataplane import _native  # may not be built: the rest of the bench runs without
 
-    sources = [LOOPBACK] * len(messages)
+    queries = [(message, LOOPBACK) for message in messages]
     before_s = time.process_time()
-    _native.measure_answers(snapshot, messages, sources, threads, 0)
+    _native.measure_answers(snapshot, queries, threads, 0)
     overhead_s = time.process_time() - before_s
-    seconds = _native.measure_answers(snapshot, messages, sources, threads, passes)
+    seconds = _native.measure_answers(snapshot, queries, threads, passes)
     processor_s = time.process_time() - before_s - 2 * overhead_s
     answers = threads * passes * len(messages)
     return AnswerRate(answers / seconds, answers * threads / processor_s)

@@ -6,7 +6,7 @@ set -euo pipefail
 PATH=$PATH:/usr/sbin # where nameservers are
 declare -A package_of=(
     [dig]=bind9-dnsutils [delv]=bind9-dnsutils [dnssec-verify]=bind9-utils [kdig]=knot-dnsutils [dnsperf]=dnsperf
-    [ldns-verify-zone]=ldnsutils [named]=bind9 [knotd]=knot [keymgr]=knot [nsd]=nsd
+    [chromium]=chromium [ldns-verify-zone]=ldnsutils [named]=bind9 [knotd]=knot [keymgr]=knot [nsd]=nsd
 )
 missing_tools=() missing_packages=()
 for tool in "${!package_of[@]}"; do

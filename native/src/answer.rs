@@ -11,6 +11,7 @@ mod full_tests;
 mod limit;
 mod measure;
 mod notified;
+mod observed;
 mod resolve;
 #[cfg(test)]
 mod tests;
@@ -18,8 +19,9 @@ mod turn;
 
 pub use counters::{COUNTER_NAMES, Counter, Counters};
 pub use limit::{BadLimit, LimitSettings, Limiter, Verdict};
-pub use measure::measure;
+pub use measure::{measure, observe};
 pub use notified::Notified;
+pub use observed::{Observations, Observer, SeenUnit, Side, UnitKey, Writing};
 
 use crate::snapshot::{Family, Known, SetKey, Signatures, View};
 use crate::wire::{Asked, COOKIE_REPLY_BYTES, kinds};
@@ -30,6 +32,9 @@ use turn::{Begun, Turn};
 
 /// Most queries in a batch.
 pub const BATCH: usize = 64;
+/// Most queries of a batch of which it is observed who asks: batches are large under load alone, when a few
+/// tell as much.
+const OBSERVED_OF_BATCH: usize = 8;
 /// Octets that the largest reply over UDP takes, whatever a snapshot's `udp_bytes`.
 pub const UDP_REPLY_BYTES: usize = 4096;
 
@@ -64,6 +69,8 @@ pub struct Context<'c> {
     pub limiter: Option<&'c Limiter>,
     /// Is told which zones were notified.
     pub notified: &'c Notified,
+    /// Is told who asks; none: nobody is.
+    pub observed: Option<&'c Side>,
     /// The time.
     pub now: Now,
 }
@@ -93,6 +100,18 @@ struct Slot {
     /// Of a reply to a query with a cookie; of no meaning in others.
     cookie: [u8; COOKIE_REPLY_BYTES],
     has_valid_cookie: bool,
+    worth: Worth,
+}
+
+/// What of a query is worth observing.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+struct Worth {
+    /// Nobody can have forged its source.
+    is_arrival: bool,
+    /// It is for a steered name, and its client was looked up.
+    is_placed: bool,
+    /// It is for a steered name, and its client did not matter.
+    is_forced: bool,
 }
 
 impl Default for Answerer {
@@ -137,6 +156,9 @@ impl Answerer {
             let (request, slot) = (&requests[index], &mut self.slots[index]);
             lengths[index] = Turn { context, request, buffer, slot, naming: &mut self.naming }.finish();
         }
+        if let Some(observed) = context.observed {
+            self.observe(&context.view, observed, requests);
+        }
         let octets_in: usize = requests.iter().map(|request| request.packet.len()).sum();
         let octets_out: usize = lengths.iter().take(requests.len()).sum();
         context.counters.add(Counter::BytesIn, octets_in as u64);
@@ -165,6 +187,25 @@ impl Answerer {
         view.choices.touch(self.waiting.iter().map(|&index| self.slots[usize::from(index)].plan));
         if let Some(signatures) = view.signatures {
             self.touch_signatures(view, signatures);
+        }
+    }
+
+    /// Who asks: all of a small batch; of a large one a few at equal distances, in the place of all.
+    fn observe(&self, view: &View<'_>, observed: &Side, requests: &[Request<'_>]) {
+        let step = requests.len().div_ceil(OBSERVED_OF_BATCH).max(1);
+        let first = if step > 1 { observed.draw(step) } else { 0 };
+        let batch = requests.iter().zip(&self.slots).skip(first).step_by(step);
+        for (request, Slot { asked, placed, worth, .. }) in batch {
+            let (ecs, source, step) = (asked.ecs.as_ref(), request.source, step as u32);
+            if worth.is_placed {
+                observed.add_demand(placed.unit_key(), step);
+            } else if worth.is_forced {
+                observed.add_demand(choose::unit_of(view, ecs, source), step);
+            }
+            if worth.is_arrival {
+                let client = ecs.and_then(choose::named_unit);
+                observed.add_arrival(choose::source_unit(source), client, step);
+            }
         }
     }
 

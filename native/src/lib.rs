@@ -18,8 +18,8 @@ mod _native {
     use pyo3::types::PyBytes;
 
     use crate::answer::{
-        Answerer, BadLimit, COUNTER_NAMES, Context, Counters, LimitSettings, Notified, Now, Request,
-        UDP_REPLY_BYTES, measure,
+        Answerer, BadLimit, COUNTER_NAMES, Context, Counters, LimitSettings, Notified, Now, Observations,
+        Request, SeenUnit, UDP_REPLY_BYTES, measure, observe,
     };
     use crate::snapshot::{self, AlignedBytes, BadPart, DeploymentKey, Family};
     use crate::sockets::{self, LoadedFile, TcpSettings};
@@ -182,6 +182,7 @@ mod _native {
                     counters: &UNREAD.0,
                     limiter: None,
                     notified: &UNREAD.1,
+                    observed: None,
                     now: Now { unix_s: now_s as u32, monotonic_ns: 0 },
                 };
                 Answerer::default().answer(&context, &[request], &mut buffer, stride, &mut length);
@@ -300,6 +301,11 @@ mod _native {
             self.0.take_notified()
         }
 
+        /// Who asked since this was last called: see `observe_answers`.
+        fn take_observations<'p>(&self, py: Python<'p>) -> Observed<'p> {
+            told(py, py.detach(|| self.0.take_observations()))
+        }
+
         /// Answers what has come, ends all threads and closes all sockets; does nothing the second time.
         fn stop(&self, py: Python<'_>) {
             py.detach(|| self.0.stop());
@@ -321,32 +327,50 @@ mod _native {
         }
     }
 
-    /// Seconds that `threads` threads take to answer all packets `rounds` times each, from memory, over UDP
-    /// as it were. `sources`: 4 or 16 octets each, as many as there are packets. `limiter`: is asked about
-    /// each, and better lets them pass.
+    /// Seconds that `threads` threads take to answer all queries `rounds` times each, from memory, over UDP
+    /// as it were. `queries`: packets, and 4 or 16 octets of their sources. `limiter`: is asked about each,
+    /// and better lets them pass. `observes`: whether it is observed who asks.
     #[pyfunction]
-    #[pyo3(signature = (snapshot, packets, sources, threads, rounds, limiter = None))]
+    #[pyo3(signature = (snapshot, queries, threads, rounds, limiter = None, observes = true))]
     fn measure_answers(
         py: Python<'_>,
         snapshot: &Snapshot,
-        packets: Vec<Vec<u8>>,
-        sources: Vec<Vec<u8>>,
+        queries: Vec<(Vec<u8>, Vec<u8>)>,
         threads: usize,
         rounds: usize,
         limiter: Option<&Limiter>,
+        observes: bool,
     ) -> PyResult<f64> {
-        if packets.len() != sources.len() {
-            return Err(PyValueError::new_err("as many sources as packets are due"));
-        }
-        let sources: Vec<u128> = sources.iter().map(|source| address(source)).collect::<PyResult<_>>()?;
-        let requests: Vec<Request<'_>> = packets
+        let requests: Vec<Request<'_>> = queries
             .iter()
-            .zip(&sources)
-            .map(|(packet, &source)| Request { packet, source, is_tcp: false })
-            .collect();
+            .map(|(packet, source)| Ok(Request { packet, source: address(source)?, is_tcp: false }))
+            .collect::<PyResult<_>>()?;
         let limiter = limiter.map(|limiter| &*limiter.0);
-        let elapsed = py.detach(|| measure(&snapshot.0, limiter, &requests, threads, rounds));
+        let elapsed = py.detach(|| measure(&snapshot.0, limiter, observes, &requests, threads, rounds));
         Ok(elapsed.as_secs_f64())
+    }
+
+    /// What is observed of who asks, where one thread answers these at once: `requests` are packets, 4 or 16
+    /// octets of their sources, and whether they came over TCP.
+    ///
+    /// Rows of 24 octets of demand (start, count as u64, family, whether a resolver's, 6 zeros); rows of 32
+    /// of arrivals (source's start, client's start, count as u64, source's and client's family or 0, 6
+    /// zeros); joins (label, source's family and start, client's family or 0 and start), and how many
+    /// there were of these.
+    #[pyfunction]
+    fn observe_answers<'p>(
+        py: Python<'p>,
+        snapshot: &Snapshot,
+        requests: Vec<(Vec<u8>, Vec<u8>, bool)>,
+        now_s: u64,
+    ) -> PyResult<Observed<'p>> {
+        let requests: Vec<Request<'_>> = requests
+            .iter()
+            .map(|(packet, source, tcp)| Ok(Request { packet, source: address(source)?, is_tcp: *tcp }))
+            .collect::<PyResult<_>>()?;
+        let now = Now { unix_s: now_s as u32, monotonic_ns: 0 };
+        let observations = py.detach(|| observe(&snapshot.0, &requests, now));
+        Ok(told(py, observations))
     }
 
     /// The names of the engine's counters, in the order of `Engine.counters`.
@@ -370,6 +394,25 @@ mod _native {
 
     /// Takes the counts and notices of answers that nobody counts.
     static UNREAD: LazyLock<(Counters, Notified)> = LazyLock::new(Default::default);
+
+    /// A label, its source, and the client that was named.
+    type Join<'p> = (Bound<'p, PyBytes>, u8, u64, u8, u64);
+    type Observed<'p> = (Bound<'p, PyBytes>, Bound<'p, PyBytes>, Vec<Join<'p>>, u64);
+
+    /// Observations as Python takes them.
+    fn told(py: Python<'_>, observations: Observations) -> Observed<'_> {
+        let client = |unit: Option<SeenUnit>| unit.map_or((0, 0), |unit| (unit.family(), unit.start));
+        let (demand, arrivals) = (observations.demand_rows(), observations.arrival_rows());
+        let joins = observations
+            .joins
+            .into_iter()
+            .map(|(label, source, named)| {
+                let (client_family, client_start) = client(named);
+                (PyBytes::new(py, &label), source.family(), source.start, client_family, client_start)
+            })
+            .collect();
+        (PyBytes::new(py, &demand), PyBytes::new(py, &arrivals), joins, observations.joins_seen)
+    }
 
     fn refused(fault: BadPart) -> PyErr {
         PyValueError::new_err(fault.0)

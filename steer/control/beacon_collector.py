@@ -3,7 +3,7 @@
 A report counts once, soon, from the unit that was asked for it, of the targets that it was asked for; its
 address, resolver and time are the server's own knowledge. Clocks and chance are arguments."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Protocol
@@ -51,7 +51,7 @@ class World(Protocol):
     def place(self, address: Address) -> tuple[float, float] | None:
         """Latitude and longitude of an address in degrees; None where they are unknown."""
 
-    def resolver_of(self, label: str) -> Prefix | None:
+    async def resolver_of(self, label: str) -> Prefix | None:
         """The unit of the resolver that asked for the label's name; None where it is unknown."""
 
     def rules(self, now_s: float) -> Rules:
@@ -80,7 +80,7 @@ class BeaconCollector:
     draw: Callable[[int], bytes]
     wall_s: Callable[[], float]
     steady_s: Callable[[], float]
-    append: Callable[[bytes], Any]
+    append: Callable[[bytes], Awaitable[None]]
     metrics: EvidenceMetrics
     _spent: SpentTickets = field(default_factory=SpentTickets)
     _units: BucketTable = field(default_factory=lambda: BucketTable(UNIT_PER_SECOND, UNIT_BURST, UNITS_MAX))
@@ -143,7 +143,7 @@ class BeaconCollector:
         return await self._keep(report, ticket, service, unit)
 
     async def _keep(self, report: Report, ticket: Ticket, service: Service, unit: Prefix) -> Answer:
-        resolver, now_s = self.world.resolver_of(ticket.label), self.wall_s()
+        resolver, now_s = await self.world.resolver_of(ticket.label), self.wall_s()
         lines = self._lines(json_lines(rows_of(report, service.name, unit, resolver, now_s)), now_s)
         for reason, count in lines.refused.items():
             self.metrics.refused.labels("beacon", reason).inc(count)

@@ -1,7 +1,7 @@
 """What page scripts' collector asks, answered by the running server."""
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from steer.control.map_geodata import Databases
 from steer.control.runtime import Runtime
@@ -19,7 +19,7 @@ _AWAY = (PopState.DOWN, PopState.DRAINED)
 class RuntimeWorld:
     """The present of a `Runtime`; `resolver_of`: who asked for a label's name."""
 
-    def __init__(self, runtime: Runtime, resolver_of: Callable[[str], Prefix | None]) -> None:
+    def __init__(self, runtime: Runtime, resolver_of: Callable[[str], Awaitable[Prefix | None]]) -> None:
         self._runtime, self._resolver_of = runtime, resolver_of
         self._databases: Databases | None = None
         self._reader: GeodataReader | None = None
@@ -56,9 +56,9 @@ class RuntimeWorld:
                 self._places.popitem(last=False)
         return self._places[unit]
 
-    def resolver_of(self, label: str) -> Prefix | None:
+    async def resolver_of(self, label: str) -> Prefix | None:
         """The unit of the resolver that asked for it."""
-        return self._resolver_of(label)
+        return await self._resolver_of(label)
 
     def rules(self, now_s: float) -> Rules:
         """Those of the deployment that serves."""

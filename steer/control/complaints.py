@@ -22,14 +22,15 @@ class Complaints:
     _sources: dict[str, Counter[str]] = field(default_factory=dict)
 
     def note(self, what: str, source: Prefix | None, now_s: float, count: int = 1) -> None:
-        """Count it, and log what is due. `what`: one of a few words, never a stranger's."""
+        """Count it, and log what is due. `what`: one of a few words, never a stranger's; `source` None: who
+        it was says nothing."""
         sources = self._sources.setdefault(what, Counter())
-        text = "an unknown source" if source is None else str(source)
+        text = "" if source is None else str(source)
         sources[text if text in sources or len(sources) < _SOURCES_MAX else "others"] += count
         if now_s - self._since_s.get(what, float("-inf")) < EVERY_S:
             return
         most, from_it = sources.most_common(1)[0]
-        whole = sources.total()
-        log.warning("%s: %s: %d times, %d of them from %s", self.way, what, whole, from_it, most)
+        where = f", {from_it} of them from {most}" if most else ""
+        log.warning("%s: %s: %d times%s", self.way, what, sources.total(), where)
         self._since_s[what] = now_s
         sources.clear()

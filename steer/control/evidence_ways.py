@@ -7,7 +7,7 @@ import os
 import random
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +39,7 @@ async def evidence_ways(
     runtime: Runtime,
     state: Path,
     listeners: Sequence[socket.socket],
-    resolver_of: Callable[[str], Prefix | None],
+    resolver_of: Callable[[str], Awaitable[Prefix | None]],
     wall_s: Callable[[], float],
 ) -> AsyncIterator[EvidenceWays]:
     """Open the spool in the state directory, and answer page scripts on their listeners; at the end, all that

@@ -187,7 +187,7 @@ async def _hear_first(runtime: Runtime, poller: StatusPoller, options: Options) 
     runtime.observe(poller.take(), options.wall_s())
 
 
-def _unknown_resolver(_: str) -> Prefix | None:
+async def _unknown_resolver(_: str) -> Prefix | None:
     return None
 
 

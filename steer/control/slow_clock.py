@@ -21,7 +21,7 @@ from steer.control.sd_notify import ServiceManager
 from steer.control.secondary import Secondary
 from steer.control.watch import QuietWatch, Signatures, signatures
 from steer.errors import Fault, Refused
-from steer.model.deployment import Deployment, ServerSettings
+from steer.model.deployment import Deployment, Endpoint
 from steer.sources.overrides_file import FILE_NAME as OVERRIDES_NAME
 from steer.sources.status_poll import StatusPoller, poll_targets
 
@@ -212,8 +212,11 @@ class SlowClock:
         self.poller.update(poll_targets(self.runtime.judged_services))
         for warning in new.inputs.warnings:
             log.warning("%s", warning)
-        if before is not None and _needs_a_start(before.deployment.server, new.deployment.server):
-            log.warning("listen, api, threads, user and tcp of steer.yaml change at the next start only")
+        if before is not None and _needs_a_start(before.deployment, new.deployment):
+            log.warning(
+                "listen, api, threads, user, tcp and where page scripts are served change at the next "
+                "start only"
+            )
 
     def _say(self, progress: str) -> None:
         now_s = self.runtime.build.since_s if self.runtime.build else self.wall_s()
@@ -259,8 +262,11 @@ class SlowClock:
         return True
 
 
-def _needs_a_start(old: ServerSettings, new: ServerSettings) -> bool:
+def _needs_a_start(before: Deployment, now: Deployment) -> bool:
     """Whether settings differ that a running server cannot take up."""
+    old, new = before.server, now.server
+    if _beacon_listen(before) != _beacon_listen(now):
+        return True
     return new != replace(
         old,
         udp_bytes=new.udp_bytes,
@@ -268,6 +274,11 @@ def _needs_a_start(old: ServerSettings, new: ServerSettings) -> bool:
         rate_limit=new.rate_limit,
         identity=new.identity,
     )
+
+
+def _beacon_listen(deployment: Deployment) -> tuple[Endpoint, ...]:
+    beacon = deployment.evidence.beacon
+    return beacon.listen if beacon else ()
 
 
 def kind_of_input(faults: Collection[Fault]) -> str:

@@ -7,7 +7,9 @@ from typing import Any
 from steer.control.map_child import MapFile
 from steer.dataplane.engine import EngineForm
 from steer.model.deployment import Deployment, RateLimit
+from steer.model.evidence import EvidenceSettings
 from steer.model.primary import notify_sources
+from steer.model.records import Labels
 from steer.publish.records_part import WireSettings
 
 NSID_OCTETS_MAX = 100
@@ -51,6 +53,7 @@ def wire_settings(
             for source in notify_sources(zone.primaries)
         ),
         labels=labels,
+        beacon=_beacon_labels(deployment.evidence),
     )
 
 
@@ -68,6 +71,14 @@ def limiter_of(form: EngineForm, limit: RateLimit, draw: Callable[[int], bytes])
         limit.ipv6_bits,
         exempt,
     )
+
+
+def _beacon_labels(evidence: EvidenceSettings) -> Labels | None:
+    """Below which a beacon's labels stand."""
+    if evidence.beacon is None:
+        return None
+    name = evidence.beacon.name.removeprefix("*.").rstrip(".").lower()
+    return tuple(name.encode("ascii").split(b"."))
 
 
 def _default_nsid(node: bytes, hashes: Mapping[str, str]) -> bytes:

@@ -13,6 +13,7 @@ __all__ = [
     "Snapshot",
     "counter_names",
     "measure_answers",
+    "observe_answers",
     "rendezvous_cost",
     "unit_hash",
 ]
@@ -128,6 +129,9 @@ class Engine:
     def take_notified(self) -> list[int]:
         """Zones that were notified (RFC 1996) since the last call, by the indices of the snapshots asked."""
 
+    def take_observations(self) -> tuple[bytes, bytes, list[tuple[bytes, int, int, int, int]], int]:
+        """Who asked since the last call: see `observe_answers`."""
+
     def stop(self) -> None:
         """Answers what has come, ends all threads and closes all sockets; does nothing the second time."""
 
@@ -142,15 +146,23 @@ class Engine:
 
 def measure_answers(
     snapshot: Snapshot,
-    packets: Sequence[bytes],
-    sources: Sequence[bytes],
+    queries: Sequence[tuple[bytes, bytes]],
     threads: int,
     rounds: int,
     limiter: Limiter | None = None,
+    observes: bool = True,
 ) -> float:
-    """Seconds that `threads` threads take to answer all packets `rounds` times each, from memory.
+    """Seconds that `threads` threads take to answer all queries `rounds` times each, from memory.
 
-    `limiter`: is asked about each, and better lets them pass."""
+    `queries`: packets, and 4 or 16 octets of their sources. `limiter`: is asked about each, and better lets
+    them pass. `observes`: whether who asks is observed."""
+
+def observe_answers(
+    snapshot: Snapshot, requests: Sequence[tuple[bytes, bytes, bool]], now_s: int
+) -> tuple[bytes, bytes, list[tuple[bytes, int, int, int, int]], int]:
+    """What is observed where these are answered one by one: packets, 4 or 16 octets of their sources, whether
+    over TCP. DEMAND_ROW, ARRIVAL_ROW (steer.model.observed), joins (label, source's family and start,
+    client's family or 0, and start), and how many joins there were."""
 
 def counter_names() -> list[str]:
     """Names of the counters, in the order of `Engine.counters`."""

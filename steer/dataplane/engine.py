@@ -9,7 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+import numpy as np
+
 from steer.dataplane import reference_server
+from steer.model.observed import ARRIVAL_ROW, DEMAND_ROW, Join, Observations, Unit
 from steer.telemetry.counters import COUNTERS
 
 ENVIRONMENT_VARIABLE = "STEER_ENGINE"
@@ -48,6 +51,10 @@ class Engine(Protocol):
     def take_notified(self) -> list[int]:
         """Zones whose primaries have said since the last call that there is something new (RFC 1996), by the
         indices of the snapshots that were asked."""
+
+    def take_observations(self) -> Observations:
+        """What was seen of who asks since the last call. May wait for the end of a batch, so it is not for
+        an event loop."""
 
     def stop(self) -> None:
         """Stop answering and close all sockets; returns when that is done."""
@@ -153,6 +160,9 @@ def native_form(module: Any) -> EngineForm:
             self.ports = self._engine.ports
             self.set_limiter, self.take_notified = self._engine.set_limiter, self._engine.take_notified
 
+        def take_observations(self) -> Observations:
+            return native_observations(*self._engine.take_observations())
+
         def counters(self) -> dict[str, int]:
             return dict(zip(COUNTERS, self._engine.counters(), strict=True))
 
@@ -170,6 +180,24 @@ def native_form(module: Any) -> EngineForm:
         module.Snapshot,
         module.Limiter,
         NativeEngine,
+    )
+
+
+def native_observations(
+    demand: bytes,
+    arrivals: bytes,
+    joins: Sequence[tuple[bytes, int, int, int, int]],
+    joins_seen: int,
+) -> Observations:
+    """Observations as the native module gives them (see its `observe_answers`)."""
+    return Observations(
+        np.frombuffer(demand, dtype=DEMAND_ROW),
+        np.frombuffer(arrivals, dtype=ARRIVAL_ROW),
+        tuple(
+            Join(label, Unit(family, source), Unit(client_family, client) if client_family else None)
+            for label, family, source, client_family, client in joins
+        ),
+        joins_seen,
     )
 
 
@@ -196,6 +224,7 @@ def _native() -> tuple[Any, str]:
         if isinstance(fault, ModuleNotFoundError) and fault.name == _NATIVE_MODULE:
             return None, f"the native one was not built; {_HOW_TO_BUILD}"
         return None, f"the native one does not load ({fault}); {_HOW_TO_BUILD}"
-    if not hasattr(module, "Engine") or tuple(module.counter_names()) != COUNTERS:
+    has_parts = hasattr(module, "Engine") and hasattr(module, "observe_answers")
+    if not has_parts or tuple(module.counter_names()) != COUNTERS:
         return None, f"the native one was built from other sources; {_HOW_TO_BUILD}"
     return module, ""

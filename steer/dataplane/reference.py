@@ -20,6 +20,7 @@ from steer.dataplane.reference_message import (
     read_header,
     reply_header,
 )
+from steer.dataplane.reference_observed import Observed
 from steer.dataplane.reference_options import (
     BADVERS,
     FORMERR,
@@ -82,11 +83,13 @@ def answer(
     *,
     limit: Limit = lambda _: Verdict.PASS,
     notified: Notified = lambda _: None,
+    observed: Observed | None = None,
 ) -> bytes | None:
     """The reply to one message, or None where none is due.
 
     `source`: 4 or 16 octets. `now_s`: Unix seconds, for cookies and signatures. Never raises, whatever the
-    packet holds; `counters` move as the document's "Counters" says."""
+    packet holds; `counters` move as the document's "Counters" says, and `observed` sees what its
+    "Observations" says."""
     counters.count("queries_tcp" if tcp else "queries_udp")
     counters.count("bytes_in", len(packet))
     if source.startswith(_MAPPED_PREFIX) and len(source) == 16:
@@ -98,7 +101,8 @@ def answer(
     if read_header(packet).qr:
         counters.count("dropped_response")
         return None
-    nameserver = _Nameserver(packet, Asker(source, now_s, tcp), snapshot, counters, limit, notified)
+    asker = Asker(source, now_s, tcp)
+    nameserver = _Nameserver(packet, asker, snapshot, counters, limit, notified, observed)
     reply = nameserver.reply()
     if reply is None:
         counters.count("rate_dropped")
@@ -126,6 +130,7 @@ class _Nameserver:
     counters: Counters
     limit: Limit
     notified: Notified
+    observed: Observed | None
 
     def reply(self) -> _Reply | None:
         """The reply to a message that is no response; None where the rate limit forbids it."""
@@ -143,6 +148,7 @@ class _Nameserver:
             return self._bare(FORMERR)
         asked = Asked(question, self.snapshot.records.path(question.labels))
         found = Found(self._read_rest(header, asked, question))
+        self._observe_arrival(asked)
         verdict = self._verdict(asked)
         if verdict is not Verdict.PASS:
             return self._limited(asked, verdict)
@@ -159,6 +165,7 @@ class _Nameserver:
         asked.options = self._read_options(asked.opt, reads_ecs=False)
         if asked.options.cookie is None:
             raise Malformed
+        self._observe_arrival(asked)
         verdict = self._verdict(asked)
         return self._write(asked, Found()) if verdict is Verdict.PASS else self._limited(asked, verdict)
 
@@ -183,6 +190,10 @@ class _Nameserver:
 
     def _read_options(self, opt: Opt, *, reads_ecs: bool) -> Options:
         return read_all_options(opt, self.snapshot.records, self.asker, self.counters, reads_ecs=reads_ecs)
+
+    def _observe_arrival(self, asked: Asked) -> None:
+        if self.observed is not None and (self.asker.tcp or asked.options.is_known):
+            self.observed.add_arrival(self.asker.source, asked.options.ecs)
 
     # --- step 6: the rate limit ---
 
@@ -223,7 +234,7 @@ class _Nameserver:
             return Found(FORMERR)
         if question.qtype in (TYPE_IXFR, TYPE_AXFR):
             return Found(REFUSED, error=ExtendedError.PROHIBITED)
-        return Search(self.snapshot, asked, question, self.asker, self.counters).run()
+        return Search(self.snapshot, asked, question, self.asker, self.counters, self.observed).run()
 
     def _notify(self, asked: Asked, question: Question) -> Found:
         """RFC 1996 section 3: from a primary of the zone whose apex is asked, and from nobody else."""

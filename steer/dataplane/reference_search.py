@@ -9,6 +9,7 @@ from steer.dataplane.reference_choices import ReferenceSnapshot
 from steer.dataplane.reference_counters import Counters
 from steer.dataplane.reference_dnssec import covering_nsec, signatures_of, signed
 from steer.dataplane.reference_message import Entry
+from steer.dataplane.reference_observed import Observed
 from steer.dataplane.reference_options import (
     NO_OPTIONS,
     NOERROR,
@@ -23,6 +24,8 @@ from steer.dataplane.reference_rows import Node, Rdata, RRset
 from steer.dataplane.reference_steered import steered_answer, steers_type
 from steer.dataplane.reference_wire import Opt, Question
 from steer.model.records import (
+    TYPE_A,
+    TYPE_AAAA,
     TYPE_ANY,
     TYPE_CNAME,
     TYPE_DS,
@@ -99,11 +102,17 @@ class Search:
     """The search for one question; one use."""
 
     def __init__(
-        self, snapshot: ReferenceSnapshot, asked: Asked, question: Question, asker: Asker, counters: Counters
+        self,
+        snapshot: ReferenceSnapshot,
+        asked: Asked,
+        question: Question,
+        asker: Asker,
+        counters: Counters,
+        observed: Observed | None = None,
     ) -> None:
         self._snapshot, self._records = snapshot, snapshot.records
         self._asked, self._question, self._qtype = asked, question, question.qtype
-        self._asker, self._counters = asker, counters
+        self._asker, self._counters, self._observed = asker, counters, observed
         self._found = Found()
         self._proofs: dict[int, None] = {}  # ids of NSEC rrsets, in order, none twice
         self._chain: list[int] = []  # ids of the CNAME rrsets in the answer
@@ -134,6 +143,7 @@ class Search:
         if place.is_referral:
             self._add_referral(place)
             return None
+        self._observe_join(place)
         self._found.aa = True
         if place.node is None:
             self._add_nxdomain(place, name)
@@ -157,6 +167,13 @@ class Search:
             return None
         target = next(self._records.rdata(rrset)).names[0]
         return _Name(target, self._records.labels_of(target), self._records.ancestry(target))
+
+    def _observe_join(self, place: _Place) -> None:
+        """A beacon's wildcard answers for the question."""
+        is_beacon = place.is_wildcard and place.node is not None and place.node.flags & fmt.NODE_BEACON
+        if self._observed is None or self._chain or not is_beacon or self._qtype not in (TYPE_A, TYPE_AAAA):
+            return
+        self._observed.add_join(self._question.labels[0], self._asker.source, self._asked.options.ecs)
 
     # --- steps 8 and 9: where a name is ---
 
@@ -238,6 +255,8 @@ class Search:
         return replace(alone, signatures=tuple(signature.rdata for signature in signatures))
 
     def _steered(self, index: int, owner: int | None) -> Entry | None:
+        if self._observed is not None:
+            self._observed.add_demand(self._snapshot.map, self._asker.source, self._asked.options.ecs)
         answer = steered_answer(
             self._snapshot, index, self._qtype, self._asker.source, self._asked.options.ecs, self._counters
         )

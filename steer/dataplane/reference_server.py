@@ -20,9 +20,11 @@ from steer.dataplane.reference_counters import Counters
 from steer.dataplane.reference_limit import Limiter as Limiter
 from steer.dataplane.reference_limit import Verdict
 from steer.dataplane.reference_map import ReferenceMap
+from steer.dataplane.reference_observed import Observed
 from steer.dataplane.reference_records import ReferenceRecords
 from steer.dataplane.reference_signatures import ReferenceSignatures
 from steer.dataplane.reference_tcp import TcpLimits, TcpServer, prepare_listener
+from steer.model.observed import Observations
 
 Records, Choices, Signatures = ReferenceRecords, ReferenceChoices, ReferenceSignatures
 
@@ -76,6 +78,7 @@ class Engine:
         self._snapshot: ReferenceSnapshot | None = None
         self._limiter: Limiter | None = None
         self._notified: set[int] = set()
+        self._observed, self._observing = Observed(), threading.Lock()
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None
@@ -114,6 +117,12 @@ class Engine:
         notified, self._notified = self._notified, set()
         return sorted(notified)
 
+    def take_observations(self) -> Observations:
+        """What was seen of who asks since the last call."""
+        with self._observing:
+            observed, self._observed = self._observed, Observed()
+        return observed.told()
+
     def stop(self) -> None:
         """Stop answering and close all sockets; returns when that is done."""
         if self._thread is not None and self._loop is not None and self._stopping is not None:
@@ -149,16 +158,18 @@ class Engine:
     def _answer(self, packet: bytes, source: bytes, tcp: bool) -> bytes | None:
         snapshot = self._snapshot  # one pointer, read once: a query is answered from one snapshot
         assert snapshot is not None
-        return answer(
-            packet,
-            source,
-            tcp,
-            int(time.time()),
-            snapshot,
-            self._counters,
-            limit=self._limit,
-            notified=lambda zone: self._notified.add(zone),
-        )
+        with self._observing:
+            return answer(
+                packet,
+                source,
+                tcp,
+                int(time.time()),
+                snapshot,
+                self._counters,
+                limit=self._limit,
+                notified=lambda zone: self._notified.add(zone),
+                observed=self._observed,
+            )
 
     def _limit(self, source: bytes) -> Verdict:
         limiter = self._limiter

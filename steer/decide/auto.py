@@ -3,7 +3,7 @@
 The rule is replayed over all the periods of a Summary, oldest first, starting from anycast everywhere; so the
 hysteresis needs no memory, and nameservers that hold the same evidence agree. docs/auto.md has the method."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,9 +25,20 @@ def decide(
 ) -> Verdicts:
     """What to answer every group, from nothing but measurements. `offered`: the target texts that the policy
     may answer; others are never the first, but a POP that is not offered may still stand for anycast."""
+    return decide_each(summary, settings, tolerance, offered, (len(summary.periods) - 1,))[0]
+
+
+def decide_each(
+    summary: Summary,
+    settings: AutoSettings,
+    tolerance: Tolerance,
+    offered: frozenset[str],
+    periods: Sequence[int],
+) -> list[Verdicts]:
+    """What would have been decided at the end of each of `periods` (rows of the summary's, rising), in one
+    replay: each as `decide` says it of a summary that ends there."""
     targets = summary.targets if ANYCAST in summary.targets else (*summary.targets, ANYCAST)
-    columns = _blank_columns(summary, targets.index(ANYCAST))
-    also_group, also_target = [np.zeros(0, dtype=np.int32)], [np.zeros(0, dtype=np.int16)]
+    drafts = {period: _Draft(summary, targets.index(ANYCAST), period) for period in periods}
     for rows in _kindred(summary):
         pairs, counted, pair = pair_up(summary, rows, min(PART_SAMPLES, settings.min_samples))
         if not len(pairs):
@@ -36,13 +47,30 @@ def decide(
         replay = Replay(summary, settings, offered, pairs)
         for period in windows.steps():
             replay.step(period, windows)
-        _fill(columns, replay)
+            if period in drafts:
+                drafts[period].add(replay, tolerance)
+    return [drafts[period].verdicts(targets) for period in periods]
+
+
+class _Draft:
+    """Verdicts at the end of one period, while they are gathered."""
+
+    def __init__(self, summary: Summary, anycast: int, period: int) -> None:
+        self._columns = _blank_columns(summary, anycast, period)
+        self._also_group, self._also_target = [np.zeros(0, dtype=np.int32)], [np.zeros(0, dtype=np.int16)]
+
+    def add(self, replay: Replay, tolerance: Tolerance) -> None:
+        """What a replay has come to."""
+        _fill(self._columns, replay)
         also = _also(tolerance, replay)
-        also_group.append(pairs.group[also])
-        also_target.append(pairs.target[also])
-    group, target = np.concatenate(also_group), np.concatenate(also_target)
-    order = np.lexsort((target, group))
-    return Verdicts(targets=targets, also_group=group[order], also_target=target[order], **columns)
+        self._also_group.append(replay.pairs.group[also])
+        self._also_target.append(replay.pairs.target[also])
+
+    def verdicts(self, targets: tuple[str, ...]) -> Verdicts:
+        """All that was added."""
+        group, target = np.concatenate(self._also_group), np.concatenate(self._also_target)
+        order = np.lexsort((target, group))
+        return Verdicts(targets=targets, also_group=group[order], also_target=target[order], **self._columns)
 
 
 def _fill(columns: dict[str, NDArray[Any]], replay: Replay) -> None:
@@ -108,13 +136,15 @@ def _also(tolerance: Tolerance, replay: Replay) -> Rows:
     return np.flatnonzero(replay.qualifies() & near & is_other & (tolerance.ms > 0))
 
 
-def last_catchment(summary: Summary) -> NDArray[np.int16]:
-    """Each group's last known catchment of the last day, shape (g,), -1 unknown."""
+def last_catchment(summary: Summary, period: int = -1) -> NDArray[np.int16]:
+    """Each group's last known catchment of the day that ends with `period` (-1: the last), shape (g,), -1
+    unknown."""
     catchment = np.full(len(summary.groups), NO_PAIR, dtype=np.int16)
     if len(summary.periods):
-        horizon_s = int(summary.periods[-1]) - WINDOWS[LONGEST] * summary.period_s
-        for period in np.flatnonzero(summary.periods > horizon_s):
-            said = summary.catchment[:, period]
+        end_s = int(summary.periods[period])
+        horizon_s = end_s - WINDOWS[LONGEST] * summary.period_s
+        for each in np.flatnonzero((summary.periods > horizon_s) & (summary.periods <= end_s)):
+            said = summary.catchment[:, each]
             catchment = np.where(said >= 0, said, catchment)
     return catchment
 
@@ -137,13 +167,13 @@ def _kindred(summary: Summary) -> Iterator[Rows]:
         begin = end
 
 
-def _blank_columns(summary: Summary, anycast: int) -> dict[str, NDArray[Any]]:
+def _blank_columns(summary: Summary, anycast: int, period: int) -> dict[str, NDArray[Any]]:
     """Verdicts of groups of which nothing is known."""
     size = len(summary.groups)
     unknown_ms = ("anycast_ms", "best_ms", "gain_ms", "gain_low_ms")
     return {
         "decides": np.zeros(size, dtype=np.bool_),
-        "catchment": last_catchment(summary),
+        "catchment": last_catchment(summary, period),
         "first": np.full(size, anycast, dtype=np.int16),
         "reason": np.full(size, Reason.NO_EVIDENCE, dtype=np.uint8),
         "best": np.full(size, NO_PAIR, dtype=np.int16),

@@ -64,7 +64,7 @@ def judge(
     bench = _Bench(windows, pairs, base, parts, z, settings)
     for kind in WIDE_FIRST:
         waiting = np.flatnonzero(active & (pairs.kind == kind))
-        for window in range(LONGEST + 1):
+        for window in np.flatnonzero(windows.distinct).tolist():
             waiting = bench.judge(window, waiting)
     return bench.judgement
 
@@ -115,7 +115,7 @@ class _Bench:
         self._mean[:, at], self._variance[:, at] = mean, variance
         said.seen[at] = True
         for column, values in (
-            (said.gain_ms, mean.min(axis=0)),
+            (said.gain_ms, np.minimum(*mean)),
             (said.low_ms, low),
             (said.high_ms, high),
             (said.anycast_ms, other[1]),
@@ -148,8 +148,9 @@ class _Bench:
         """Confidence bounds of the smaller gain. A wide group must gain the margin as a whole, and a part of
         it that is nowhere heard of must not lose."""
         z, error = self._z[at], np.sqrt(variance)
-        whole = (mean - z * error).min(axis=0)
-        part = (mean - z * np.sqrt(variance + self._parts.spread[:, at])).min(axis=0)
-        is_narrow = self._pairs.kind[at] == GroupKind.UNIT
-        low = np.where(is_narrow, whole, np.minimum(whole, part + self._settings.margin_ms))
-        return low, (mean + z * error).min(axis=0)
+        low = np.minimum(*(mean - z * error))
+        wide = np.flatnonzero(self._pairs.kind[at] != GroupKind.UNIT)
+        spread = np.sqrt(variance[:, wide] + self._parts.spread[:, at[wide]])
+        part = np.minimum(*(mean[:, wide] - z[wide] * spread))
+        low[wide] = np.minimum(low[wide], part + self._settings.margin_ms)
+        return low, np.minimum(*(mean + z * error))

@@ -59,7 +59,8 @@ class Windows:
         self._periods, self._period_s = summary.periods, summary.period_s
         self._bounds = np.searchsorted(summary.period[rows], np.arange(len(summary.periods) + 1))
         self._weighted = _weighted(summary, rows)
-        self._sums = np.zeros((len(WINDOWS), 5, size))
+        self._sums = np.zeros((len(WINDOWS), size, 5))  # a pair's numbers together: they are read together
+        self.distinct = np.ones(len(WINDOWS), dtype=np.bool_)  # windows that reach further back than the last
 
     def steps(self) -> Iterator[int]:
         """Each period, oldest first, with the windows that end with it."""
@@ -70,12 +71,13 @@ class Windows:
                 while self._periods[oldest[window]] <= start_s - length * self._period_s:
                     self._add(window, oldest[window], -1.0)
                     oldest[window] += 1
-                self._sums[window][:, self._sums[window, 0] < _EMPTY] = 0.0
+                self._sums[window][self._sums[window, :, 0] < _EMPTY] = 0.0
+            self.distinct[1:] = np.diff(oldest) != 0
             yield period
 
     def count(self, window: int) -> Floats:
         """Samples of each pair, shape (p,); valid until the next step."""
-        count: Floats = self._sums[window, 0]
+        count: Floats = self._sums[window, :, 0]
         return count
 
     def at(self, window: int, pairs: Rows) -> Floats:
@@ -83,7 +85,7 @@ class Windows:
 
         The mean of the periods' quantiles by count is the pooled quantile to first order, and moves with the
         RTTs shift for shift."""
-        found: Floats = self._sums[window][:, pairs]
+        found: Floats = np.ascontiguousarray(self._sums[window].take(pairs, axis=0).T)
         with np.errstate(invalid="ignore", divide="ignore"):
             found[1:3] /= found[0]
             found[3:5] /= np.square(found[0])
@@ -92,7 +94,7 @@ class Windows:
     def _add(self, window: int, period: int, sign: float) -> None:
         """Add a period's rows; a pair has at most one row in a period, so plain indexing adds each once."""
         chosen = slice(self._bounds[period], self._bounds[period + 1])
-        self._sums[window][:, self._pair[chosen]] += sign * self._weighted[:, chosen]
+        self._sums[window][self._pair[chosen]] += sign * self._weighted[chosen]
 
 
 def pair_up(summary: Summary, rows: Rows, few: float) -> tuple[Pairs, Rows, Rows]:
@@ -133,13 +135,11 @@ def _linked(summary: Summary, group: NDArray[np.int32], target: NDArray[np.int16
 
 
 def _weighted(summary: Summary, rows: Rows) -> Floats:
-    count = summary.count[rows].astype(np.float64)
-    return np.stack(
-        [
-            count,
-            count * summary.p50_ms[rows],
-            count * summary.p75_ms[rows],
-            np.square(count * summary.p50_error_ms[rows]),
-            np.square(count * summary.p75_error_ms[rows]),
-        ]
-    )
+    """What sums up to count, quantiles and their variances, shape (n, 5)."""
+    weighted = np.empty((len(rows), 5))
+    count = weighted[:, 0] = summary.count[rows]
+    weighted[:, 1] = count * summary.p50_ms[rows]
+    weighted[:, 2] = count * summary.p75_ms[rows]
+    weighted[:, 3] = np.square(count * summary.p50_error_ms[rows])
+    weighted[:, 4] = np.square(count * summary.p75_error_ms[rows])
+    return weighted

@@ -25,6 +25,7 @@ def lint(deployment: Deployment) -> tuple[Fault, ...]:
     for service in deployment.services.values():
         found += _service(service, deployment)
     found += _undelegated(deployment)
+    found += _beacon(deployment)
     return tuple(sorted(set(found)))
 
 
@@ -43,6 +44,22 @@ def _undelegated(deployment: Deployment) -> Iterator[Fault]:
             yield _warning(
                 Location(at.file), wrong, f"add its NS records (and DS, if signed) to {above.apex}"
             )
+
+
+def _beacon(deployment: Deployment) -> Iterator[Fault]:
+    """A beacon below whose name nothing answers: no page view measures, and no resolver is joined."""
+    beacon = deployment.evidence.beacon
+    if beacon is None or any(zone.is_waiting for zone in deployment.zones):
+        return
+    wildcard = (b"*", *beacon.name.encode("ascii").split(b"."))
+    for zone in deployment.zones:
+        if any(zone.labels_of(name) == wildcard for name in zone.names):
+            return
+        if any(rrset.owner == wildcard for rrset in zone.data.rrsets):
+            return
+    wrong = f"no name `*.{beacon.name}` is served, so pages cannot measure"
+    fix = "give it the anycast addresses: a steered name whose policy answers `anycast`, or plain records"
+    yield _warning(Location(str(deployment.directory / "steer.yaml")), wrong, fix)
 
 
 def _rules_of(zone: Zone) -> Iterator[Fault]:

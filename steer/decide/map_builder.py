@@ -56,9 +56,12 @@ def build_map(
     progress: Progress,
     evidence: Mapping[str, Summary] = MappingProxyType({}),
     resolver_places: Painted | None = None,
+    verdicts: Mapping[VerdictKey, Verdicts] = MappingProxyType({}),
 ) -> BuiltMap:
     """The map of a deployment; see `build_map_with_notes`."""
-    return build_map_with_notes(deployment, geography, places, progress, evidence, resolver_places)[0]
+    return build_map_with_notes(deployment, geography, places, progress, evidence, resolver_places, verdicts)[
+        0
+    ]
 
 
 def build_map_with_notes(
@@ -68,13 +71,15 @@ def build_map_with_notes(
     progress: Progress,
     evidence: Mapping[str, Summary] = MappingProxyType({}),
     resolver_places: Painted | None = None,
+    verdicts: Mapping[VerdictKey, Verdicts] = MappingProxyType({}),
 ) -> tuple[BuiltMap, MapNotes]:
     """The map of a deployment. `geography` is asked once per family and its value let go, so that only one
     family's networks are in memory; their place rows are rows of `places`. `evidence`: by service;
-    `resolver_places`: rows of `places` where the clients of resolvers are."""
+    `resolver_places`: rows of `places` where the clients of resolvers are; `verdicts`: those on the evidence
+    that are at hand, the others are made here."""
     catalogue = Catalogue.of(deployment)
     table = view_table(deployment)
-    layers = VerdictLayers.of(deployment, table, catalogue, evidence)
+    layers = VerdictLayers.of(deployment, table, catalogue, evidence, verdicts)
     if layers.layers:
         progress(f"verdicts on {sum(len(layer.groups) for layer in layers.layers.values()):,} groups")
     named = _named(deployment, table, catalogue, layers, resolver_places)

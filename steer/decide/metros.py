@@ -21,3 +21,12 @@ def metro_cells(latitude_deg: NDArray[np.float64], longitude_deg: NDArray[np.flo
     band = np.clip(np.floor(latitude + 90.0).astype(np.int64), 0, _BANDS - 1)
     column = np.floor((longitude + 180.0) / 360.0 * _CELLS[band]).astype(np.int64) % _CELLS[band]
     return np.where(known, _FIRST[band] + column, UNKNOWN_METRO).astype(np.int32)
+
+
+def metro_centres(cells: NDArray[np.int32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Latitude and longitude in degrees of the middle of each cell; NaN for 0."""
+    known = cells != UNKNOWN_METRO
+    cell = np.where(known, cells, 1)
+    band = np.searchsorted(_FIRST, cell, side="right") - 1
+    longitude = (cell - _FIRST[band] + 0.5) / _CELLS[band] * 360.0 - 180.0
+    return np.where(known, _MIDDLE_DEG[band], np.nan), np.where(known, longitude, np.nan)

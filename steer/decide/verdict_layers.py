@@ -7,6 +7,7 @@ targets. Prefixes are painted by longest match, ASes are joined to what is known
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -158,8 +159,10 @@ class VerdictLayers:
         table: ViewTable,
         catalogue: Catalogue,
         evidence: Mapping[str, Summary],
+        known: Mapping[VerdictKey, Verdicts] = MappingProxyType({}),
     ) -> "VerdictLayers":
-        """The layers of every program that has `auto` and a service of which there is evidence."""
+        """The layers of every program that has `auto` and a service of which there is evidence. `known`:
+        verdicts on it that are at hand."""
         layers: dict[VerdictKey, Layer] = {}
         verdicts: dict[VerdictKey, Verdicts] = {}
         found = cls(layers, verdicts)
@@ -170,7 +173,7 @@ class VerdictLayers:
             service = deployment.services[program.slot.service]
             key = VerdictKey.of(service, policy_of(deployment, program.slot))
             if key not in layers:
-                verdicts[key] = decide(summary, key.settings, key.tolerance, key.offered)
+                verdicts[key] = known.get(key) or decide(summary, key.settings, key.tolerance, key.offered)
                 layers[key] = Layer.of(catalogue, service.name, summary.groups, verdicts[key])
             if (key, program.by_resolver) not in found.columns:
                 found.columns[key, program.by_resolver] = len(found.painted)

@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol, TextIO
 
+from steer.lab.demo_front import browser_line, demo_front
 from steer.lab.demo_pops import ACTIONS, DemoError, DemoServers, demo_pops, send_order, status_line
 from steer.model.deployment import Deployment
 from steer.sources.deployment_files import read_deployment
@@ -60,10 +61,13 @@ async def run_demo(
     """
     deployment, _ = read_deployment(directory)
     servers = DemoServers(demo_pops(deployment.services), random.Random(seed), time.time)
+    front = demo_front(deployment, servers)
     stop, ready = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     await servers.start()
     try:
+        if front is not None:
+            await front.start()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         serving = asyncio.ensure_future(serve(directory, stop=stop, ready=ready))
@@ -80,6 +84,8 @@ async def run_demo(
     finally:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
+        if front is not None:
+            await front.stop()
         await servers.stop()
 
 
@@ -129,6 +135,7 @@ def welcome(deployment: Deployment) -> str:
     others = " ".join(owner for owner in names if owner != name)
     lines += [
         f"  and the names {others}" if others else "",
+        *browser_line(deployment),
         "",
         "Orders, here or from another terminal (`steer demo kill nrt`):",
     ]

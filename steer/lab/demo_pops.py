@@ -135,11 +135,11 @@ class DemoServers:
 
     def _application(self, pop: DemoPop) -> web.Application:
         async def status(request: web.Request) -> web.StreamResponse:
-            await self._misbehave(pop, request)
+            await self.misbehave(pop, request)
             return web.json_response(self._status(pop))
 
         async def content(request: web.Request) -> web.StreamResponse:
-            await self._misbehave(pop, request)
+            await self.misbehave(pop, request)
             return web.Response(text=f"Served by {pop.name}.\n", headers={"X-Served-By": pop.name})
 
         async def order(request: web.Request) -> web.StreamResponse:
@@ -163,7 +163,8 @@ class DemoServers:
             application.router.add_get("/", content)
         return application
 
-    async def _misbehave(self, pop: DemoPop, request: web.Request) -> None:
+    async def misbehave(self, pop: DemoPop, request: web.Request) -> None:
+        """Leave a request unanswered where the POP is killed or hung."""
         if pop.mode == "hung":
             await self._stopping.wait()
         if pop.mode in ("killed", "hung") and request.transport is not None:

@@ -149,6 +149,7 @@ NODE = np.dtype(
     ]
 )
 NODE_APEX, NODE_CUT, NODE_CNAME = 1, 2, 4
+NODE_BEACON = 8  # flag of a wildcard: queries that it answers for are joined ("Observations")
 RRSET = np.dtype(
     [
         ("name", "<u4"),

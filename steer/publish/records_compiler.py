@@ -29,7 +29,8 @@ from steer.publish.signable import SignableName, SignableRRset
 class Compiler:
     """Fills the tables from the zones; one use."""
 
-    def __init__(self, zones: Sequence[ZoneView], tables: "Tables") -> None:
+    def __init__(self, zones: Sequence[ZoneView], tables: "Tables", beacon: Labels | None = None) -> None:
+        self._beacon = None if beacon is None else (b"*", *beacon)
         self._zones, self._tables = zones, tables
         self._zone_of_apex = {zone.apex: zone for zone in zones}
         if len(self._zone_of_apex) != len(zones):
@@ -85,6 +86,7 @@ class Compiler:
         types = zone.plain_types(owner)
         flags = fmt.NODE_APEX if owner == zone.apex else fmt.NODE_CUT if owner in zone.cuts else 0
         flags |= fmt.NODE_CNAME if TYPE_CNAME in types else 0
+        flags |= fmt.NODE_BEACON if owner == self._beacon else 0
         name, node = self._tables.name(owner), self._node_of[zone.index, owner]
         is_parents_cut = owner != zone.apex and owner in self._zone_of_apex
         self._tables.names[name][3 if is_parents_cut else 2] = node

@@ -25,7 +25,8 @@ class WireSettings:
 
     `nsid` (at most 100 octets), `id_server` and `version` (at most 255): empty: not told. `cookie_secrets`:
     16 bytes each, at most 4, the first makes cookies; none: no cookies. `notify_sources`: (address, index of
-    a zone) that may send NOTIFY. `labels`: labelled counter -> its text, for explaining names."""
+    a zone) that may send NOTIFY. `labels`: labelled counter -> its text, for explaining names. `beacon`: the
+    name whose wildcard a beacon's labels stand for; None, or one that no zone has: there is no beacon."""
 
     udp_bytes: int = 1232
     nsid: bytes = b""
@@ -34,6 +35,7 @@ class WireSettings:
     cookie_secrets: tuple[bytes, ...] = ()
     notify_sources: tuple[tuple[IPv4Address | IPv6Address, int], ...] = ()
     labels: Mapping[int, bytes] | None = None
+    beacon: Labels | None = None
 
 
 def compile_records(
@@ -58,7 +60,7 @@ def compile_records(
         ZoneView.of(index, data, steered, (signed or {}).get(data.apex))
         for index, (data, steered) in enumerate(zones)
     ]
-    compiler = Compiler(views, tables)
+    compiler = Compiler(views, tables, settings.beacon)
     compiler.run()
     hosts = [tables.name(host) for host in cname_hosts]
     row = _settings_row(settings, tables)

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from steer.model.policy import Fixed, SteeredName
 from steer.model.service import Service, Target
+from steer.sources.evidence_fields import check_evidence
 from steer.sources.fields import suggestion
 from steer.sources.located_yaml import Faults
 from steer.sources.scalars import Wrong
@@ -18,6 +19,8 @@ def check_deployment(
     zones = tuple(zones)
     if services:
         _check_node(steer, services, faults)
+    apexes = [zone.apex for zone in zones if zone.apex]
+    check_evidence(steer.evidence, steer.evidence_at, services, apexes, faults)
     for zone in zones:
         if services:
             _check_services(zone, services, faults)

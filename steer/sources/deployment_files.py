@@ -145,4 +145,5 @@ def _deployment(
         policy_hash=policy_hash(directory, hashes),
         max_moved=steer.max_moved,
         rollout_nodes=steer.rollout_nodes,
+        evidence=steer.evidence,
     )

@@ -4,9 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from steer.model.deployment import Endpoint, GeodataFiles, Node, ServerSettings
+from steer.model.evidence import EvidenceSettings
 from steer.model.policy import Location
 from steer.sources.addresses import endpoint
 from steer.sources.change_fields import read_guard, read_rollout
+from steer.sources.evidence_fields import read_evidence
 from steer.sources.fields import Fields, Parser, listed, read_fields
 from steer.sources.located_yaml import Faults, quoted
 from steer.sources.located_yaml import Node as YamlNode
@@ -35,6 +37,7 @@ STEER_KEYS = {
     "identity": "{nsid: fra1, version: false}",
     "guard": "{max_moved: 20%}",
     "rollout": "{nodes: [fra1]}",
+    "evidence": "{beacon: {name: b.cdn.example}}",
 }
 NODE_KEYS = {"id": "fra1", "pop": "fra"}
 GEODATA_KEYS = {"city": "city.mmdb", "asn": "asn.mmdb"}
@@ -57,6 +60,8 @@ class SteerFile:
     zones: tuple[tuple[Path, Location], ...]
     key: bytes | None
     deployment: str | None
+    evidence: EvidenceSettings
+    evidence_at: Location
     max_moved: float | None = None
     rollout_nodes: tuple[str, ...] = ()
 
@@ -95,6 +100,8 @@ def read_steer_file(path: Path, reading: Reading) -> SteerFile | None:
         deployment=deployment,
         max_moved=fields.optional("guard", read_guard, None),
         rollout_nodes=fields.optional("rollout", read_rollout, ()),
+        evidence=fields.optional("evidence", read_evidence, EvidenceSettings()),
+        evidence_at=fields.location("evidence"),
     )
 
 

@@ -50,7 +50,7 @@ class FakeWorld:
     def place(self, address: Address) -> tuple[float, float] | None:
         return PLACES.get(address)
 
-    def resolver_of(self, label: str) -> Prefix | None:
+    async def resolver_of(self, label: str) -> Prefix | None:
         return self.resolvers.get(label)
 
     def rules(self, now_s: float) -> Rules:

@@ -103,6 +103,7 @@ SETTINGS = WireSettings(
         ARM_COUNTERS[0]: b"cdn.example/img:control",
         RULE_COUNTER + 5: b"x" * 300,
     },
+    beacon=labels_of("steered.cdn.example"),
 )
 
 FORCED_CHOICE, ALTERNATIVE_A, ALTERNATIVE_B, ALTERNATIVE_C = 8, 9, 10, 11

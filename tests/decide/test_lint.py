@@ -11,6 +11,7 @@ import pytest
 from steer.decide.lint import lint
 from steer.decide.lint_cover import Cover
 from steer.model.deployment import Deployment, Endpoint, GeodataFiles, Node, ServerSettings, Zone
+from steer.model.evidence import BeaconSettings, EvidenceSettings
 from steer.model.policy import (
     Answer,
     Arm,
@@ -373,3 +374,12 @@ def test_a_zone_below_another_that_does_not_delegate_it(delegates: bool) -> None
     said = [each for each in warnings(replace(found, zones=(above, below))) if "delegate" in each]
     wrong = "z.yaml: the zone z, served here too, does not delegate sub.z"
     assert said == ([] if delegates else [f"{wrong}; add its NS records (and DS, if signed) to z"])
+
+
+@pytest.mark.parametrize(("name", "is_warned"), [("b", True), ("*.b", False), ("*.c", True)])
+def test_a_beacon_whose_labels_nothing_answers(name: str, is_warned: bool) -> None:
+    plain = deployment(policy("web"))
+    (zone,) = plain.zones
+    zone = replace(zone, names=(*zone.names, replace(zone.names[0], owner=name)))
+    found = replace(plain, zones=(zone,), evidence=EvidenceSettings(beacon=BeaconSettings(f"b.{zone.apex}")))
+    assert any("pages cannot measure" in each for each in warnings(found)) is is_warned

@@ -21,9 +21,11 @@ def copy_demo(place: Path) -> Path:
     """`policies/demo` below `place`, with every POP, DNS and API port replaced by a free one."""
     directory = place / "demo"
     shutil.copytree(DEMO, directory)
-    ports = iter(free_ports(16))
+    web_port, *others = free_ports(17)
+    ports = iter(others)
     for name in ("pops.yaml", "steer.yaml"):
         file = directory / name
         text = re.sub(r"(?<=127\.0\.0\.1:)\d+|(?<=\[::1\]:)\d+", lambda _: str(next(ports)), file.read_text())
+        text = text.replace("b.cdn.example:9100", f"b.cdn.example:{web_port}")
         file.write_text(text)
     return directory

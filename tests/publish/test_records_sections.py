@@ -178,3 +178,19 @@ def test_what_is_to_be_signed_of_answers() -> None:
 def test_an_unsigned_deployment_has_nothing_to_sign() -> None:
     assert not compiled(HTTPS).is_signed
     assert compiled(HTTPS, signed=KEYS).is_signed
+
+
+@pytest.mark.parametrize("steers", [False, True])
+def test_a_beacons_wildcard_is_marked_and_nothing_else(steers: bool) -> None:
+    wildcards = [(b"*", *below) for below in (WWW, (b"b", *WWW))]
+    steered = tuple(replace(STEERED, owner=owner) for owner in wildcards) if steers else ()
+    plain = () if steers else tuple(RRset(owner, TYPE_A, 60, (Rdata(bytes(4)),)) for owner in wildcards)
+    for beacon, due in ((None, []), (WWW, [0]), ((b"b", *WWW), [1]), ((b"c", *WWW), [])):
+        part = compiled(*plain, steered=steered, settings=WireSettings(beacon=beacon))
+        records = ReferenceRecords(part.data)
+        marked = [
+            records.labels_of(name)
+            for name, row in enumerate(records.names)
+            if row["node"] != fmt.NONE and records.nodes["flags"][row["node"]] & fmt.NODE_BEACON
+        ]
+        assert marked == [wildcards[index] for index in due]

@@ -1,6 +1,7 @@
 """The `beacon` of steer.yaml's `evidence` as a value, and its faults."""
 
 from ipaddress import ip_address, ip_network
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +9,7 @@ from steer.model.endpoint import Endpoint
 from steer.model.evidence import BeaconSettings
 from steer.sources.beacon_fields import BEACON_KEYS, read_beacon
 from steer.sources.located_yaml import Faults, parse_yaml
+from tests.sources.policy_directory import change, copy_example, faults_of, taken
 
 
 def read(text: str) -> tuple[BeaconSettings | None, list[str]]:
@@ -77,3 +79,24 @@ def test_no_name_is_a_fault() -> None:
     assert read("{sample: 1%}") == (None, ["`name` is missing"])
     assert read("{name: 'a..b'}")[0] is None
     assert read("[a]")[0] is None
+
+
+def test_it_stands_in_steer_yaml(tmp_path: Path) -> None:
+    directory = copy_example(tmp_path)
+    change(directory, "steer.yaml", "zones:", "evidence: {beacon: {name: b.cdn.example}}\nzones:")
+    assert taken(directory)[0].evidence.beacon == BeaconSettings("b.cdn.example")
+
+
+@pytest.mark.parametrize(
+    ("beacon", "wrong"),
+    [
+        ("{name: b.other.example}", "is in no zone served here"),
+        ("{name: cdn.example}", "is in no zone served here"),
+        ("{name: b.cdn.example, service: video}", "no service `video` for the beacon"),
+    ],
+)
+def test_what_other_files_lack_is_a_fault(tmp_path: Path, beacon: str, wrong: str) -> None:
+    directory = copy_example(tmp_path)
+    change(directory, "steer.yaml", "zones:", f"evidence: {{beacon: {beacon}}}\nzones:")
+    (fault,) = faults_of(directory)
+    assert wrong in fault

@@ -7,8 +7,10 @@ from typing import NamedTuple
 import pytest
 
 from steer.sources.auto_fields import AUTO_KEYS, TOLERANCE_KEYS, UNIT_KEYS
+from steer.sources.beacon_fields import BEACON_KEYS
 from steer.sources.change_fields import GUARD_KEYS, ROLLOUT_KEYS
 from steer.sources.dnssec_fields import DNSSEC_KEYS
+from steer.sources.evidence_fields import EVIDENCE_KEYS
 from steer.sources.pops_file import ADDRESSES_KEYS, HEALTH_KEYS, POP_KEYS, POPS_KEYS
 from steer.sources.primary_fields import PRIMARY_KEYS, TSIG_KEY_KEYS
 from steer.sources.server_settings import COOKIES_KEYS, IDENTITY_KEYS, RATE_LIMIT_KEYS, TCP_KEYS
@@ -71,6 +73,7 @@ def test_every_fault_says_where_what_and_what_instead() -> None:
             {
                 *(*STEER_KEYS, *NODE_KEYS, *GEODATA_KEYS, *TCP_KEYS),
                 *(*COOKIES_KEYS, *RATE_LIMIT_KEYS, *IDENTITY_KEYS, *GUARD_KEYS, *ROLLOUT_KEYS),
+                *(*EVIDENCE_KEYS, *BEACON_KEYS),
             },
         ),
         ("pops.yaml", {*POPS_KEYS, *ADDRESSES_KEYS, *POP_KEYS, *HEALTH_KEYS}),

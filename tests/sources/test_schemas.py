@@ -12,8 +12,10 @@ from jsonschema import Draft202012Validator
 import steer.sources
 from steer.sources import (
     auto_fields,
+    beacon_fields,
     change_fields,
     dnssec_fields,
+    evidence_fields,
     overrides_file,
     pops_file,
     primary_fields,
@@ -39,6 +41,8 @@ KEYS: dict[str, dict[str, Mapping[str, str]]] = {
         "properties/identity": server_settings.IDENTITY_KEYS,
         "properties/guard": change_fields.GUARD_KEYS,
         "properties/rollout": change_fields.ROLLOUT_KEYS,
+        "properties/evidence": evidence_fields.EVIDENCE_KEYS,
+        "$defs/beacon": beacon_fields.BEACON_KEYS,
     },
     "pops.json": {
         "": pops_file.POPS_KEYS,
@@ -92,6 +96,7 @@ no single server|a primary stands twice|base64
 sticky policy|gives addresses here|explain themselves|explains names
 is an address|not written in full|every weight is 0|add up to
 written in full|equals the one|cannot be a (?:name|zone|host|user's name)
+is in no zone served here|cannot be the beacon's name|lacks `{label}\.
 `location` is missing|`not` in `not`
 alias|tag|merge keys|a text that starts
 `012`|`3\.0`""".replace("\n", "|")

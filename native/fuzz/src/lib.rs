@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use _native::answer::{
-    Answerer, BATCH, Context, Counters, LimitSettings, Limiter, Notified, Now, Request, Verdict,
+    Answerer, BATCH, Context, Counters, LimitSettings, Limiter, Notified, Now, Observer, Request, Verdict,
 };
 use _native::snapshot::{AlignedBytes, Choices, Map, Records, Signatures, Snapshot};
 
@@ -77,6 +77,7 @@ pub struct Fuzzed {
     pub counters: Counters,
     /// Zones that were notified.
     pub notified: Notified,
+    observer: Observer,
 }
 
 impl Fuzzed {
@@ -100,6 +101,7 @@ impl Fuzzed {
             buffers: vec![0xaa; BATCH * REPLY_BYTES],
             counters: Counters::default(),
             notified: Notified::default(),
+            observer: Observer::default(),
         }
     }
 
@@ -123,7 +125,9 @@ impl Fuzzed {
         }
         let world = &self.worlds[input.world % self.worlds.len()];
         let (counters, notified) = (&self.counters, &self.notified);
-        let context = Context { view: world.view(), counters, limiter, notified, now };
+        let writing = self.observer.begin();
+        let observed = Some(writing.side());
+        let context = Context { view: world.view(), counters, limiter, notified, observed, now };
         let mut lengths = [0; BATCH];
         self.answerer.answer(&context, requests, &mut self.buffers, REPLY_BYTES, &mut lengths);
         let replies = self.buffers.chunks_exact(REPLY_BYTES).zip(lengths);

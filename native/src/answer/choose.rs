@@ -1,6 +1,7 @@
 //! Choosing the addresses of a steered name (docs/snapshot_format.md, "Choosing"), in steps between which the
 //! look-ups of a whole batch are made.
 use super::counters::{Counter, Counters};
+use super::observed::UnitKey;
 use super::resolve::Wanted;
 use crate::snapshot::format::{Choice, NONE, STEERED_A, STEERED_AAAA, Steered, SteeredRrset};
 use crate::snapshot::{Domain, Family, Row, Sought, Unit, View, winner};
@@ -85,6 +86,13 @@ struct Picked<'s> {
     client: Client,     // with the scope that it came to
 }
 
+impl Placed {
+    /// The unit of whose address decides.
+    pub(super) fn unit_key(&self) -> UnitKey {
+        self.client.unit_key()
+    }
+}
+
 impl Picked<'_> {
     fn ttl_cap_s(&self) -> u32 {
         self.choice.ttl_cap_s.min(self.winner.ttl_cap_s)
@@ -115,6 +123,10 @@ impl Client {
     fn at(address: ClientAddress, by_ecs: bool, scope_bits: u8) -> Self {
         let family = if address.is_ipv6 { Family::V6 } else { Family::V4 };
         Self { family, key: address.key, added_bits: address.added_bits, by_ecs, scope_bits }
+    }
+
+    fn unit_key(&self) -> UnitKey {
+        UnitKey::new(self.family, self.key, !self.by_ecs)
     }
 
     fn unit(&self, unit4_bits: u8, unit6_bits: u8) -> Unit {
@@ -238,6 +250,30 @@ pub(super) fn forced<'s>(
     let (rule, target) = (choice.rule_counter, choice.target_counter);
     let reason = |_: &Picked<'_>| Reason { by_ecs: false, is_forced: true, arm: NONE, rule, target };
     Some(give(view, wanted, kind, steered, picked, pick, reason))
+}
+
+/// The unit of whoever would decide, were nothing forced.
+pub(super) fn unit_of(view: &View<'_>, ecs: Option<&Ecs>, source: u128) -> UnitKey {
+    let is_usable = |client: &Client| !view.map.find_row(client.family, client.key).is_special;
+    ecs.filter(|ecs| ecs.source_bits > 0)
+        .and_then(Ecs::client)
+        .map(|address| Client::at(address, true, 0))
+        .filter(is_usable)
+        .unwrap_or_else(|| Client::from_source(source, 0))
+        .unit_key()
+}
+
+/// The unit of a source address.
+pub(super) fn source_unit(source: u128) -> UnitKey {
+    Client::from_source(source, 0).unit_key()
+}
+
+/// The unit that ECS names, where SOURCE tells all of it.
+pub(super) fn named_unit(ecs: &Ecs) -> Option<UnitKey> {
+    let address = ecs.client()?;
+    let unit_bits = if address.is_ipv6 { RESOLVER_UNIT6_BITS } else { RESOLVER_UNIT4_BITS };
+    let is_told = ecs.source_bits >= address.added_bits + unit_bits;
+    is_told.then(|| Client::at(address, true, 0).unit_key())
 }
 
 /// What is chosen first, and counted.

@@ -1,6 +1,6 @@
 //! Steps 8 to 12 of docs/snapshot_format.md: from a question to what answers it.
 use crate::snapshot::format::{
-    NODE_CNAME, NONE, Node, RRSET_STEERED_TARGET, Rrset, STEERED_A, STEERED_AAAA, STEERED_CNAME,
+    NODE_BEACON, NODE_CNAME, NONE, Node, RRSET_STEERED_TARGET, Rrset, STEERED_A, STEERED_AAAA, STEERED_CNAME,
     STEERED_EXPLAIN, Steered, ZONE_NOT_READY, ZONE_SIGNED, ZONE_STALE,
 };
 use crate::snapshot::{Found, Known, Records, View};
@@ -69,6 +69,8 @@ pub(super) struct Resolved {
     chain_length: u8,
     /// Bit i: a wildcard answered for the name that i CNAMEs led to.
     pub(super) wildcards: u16,
+    /// A beacon's wildcard answered for the question.
+    pub(super) is_beacon: bool,
     /// What a zone's state adds.
     pub(super) error: Option<ExtendedError>,
     /// Whose name the end stands under.
@@ -113,7 +115,7 @@ impl Resolved {
 pub(super) fn resolve(view: &View<'_>, known: Known, asked: &Asked, resolved: &mut Resolved) {
     let records = view.records;
     (resolved.chain_length, resolved.wildcards) = (0, 0);
-    (resolved.owner, resolved.error) = (Owner::Question, None);
+    (resolved.owner, resolved.error, resolved.is_beacon) = (Owner::Question, None, false);
     let mut known = known;
     resolved.end = loop {
         let is_chained = resolved.chain_length > 0;
@@ -133,7 +135,10 @@ pub(super) fn resolve(view: &View<'_>, known: Known, asked: &Asked, resolved: &m
         match found {
             Found::Cut(_) => break End::Referral(id),
             Found::Nothing(_) => break End::NxDomain(id),
-            Found::Wildcard(_) => resolved.wildcards |= 1 << resolved.chain_length,
+            Found::Wildcard(_) => {
+                resolved.wildcards |= 1 << resolved.chain_length;
+                resolved.is_beacon |= !is_chained && node.flags & NODE_BEACON != 0;
+            }
             _ => {}
         }
         let Some((cname, rrset)) = alias(records, node, asked.kind) else {

@@ -51,7 +51,14 @@ pub(super) fn ask_of(
     let (counters, notified) = (Counters::default(), Notified::default());
     let mut buffers = vec![0xaa; requests.len() * MAX_MESSAGE_BYTES];
     let mut lengths = vec![0; requests.len()];
-    let context = Context { view: snapshot.view(), counters: &counters, limiter, notified: &notified, now };
+    let context = Context {
+        view: snapshot.view(),
+        counters: &counters,
+        limiter,
+        notified: &notified,
+        observed: None,
+        now,
+    };
     Answerer::default().answer(&context, requests, &mut buffers, MAX_MESSAGE_BYTES, &mut lengths);
     let replies =
         buffers.chunks(MAX_MESSAGE_BYTES).zip(lengths).map(|(buffer, length)| buffer[..length].to_vec());
@@ -233,5 +240,5 @@ fn every_packet_cut_or_changed_is_answered_or_dropped() {
 fn measuring_answers_takes_time() {
     let snapshot = small_world().load().unwrap();
     let packet = query("www.cdn.example", kinds::A, None);
-    assert!(measure(&snapshot, None, &[udp(&packet); 100], 2, 10) > Duration::ZERO);
+    assert!(measure(&snapshot, None, true, &[udp(&packet); 100], 2, 10) > Duration::ZERO);
 }

@@ -5,7 +5,7 @@ use super::compose::{Composer, Naming, Task, capped};
 use super::counters::Counter;
 use super::limit::Verdict;
 use super::resolve::{End, resolve};
-use super::{Context, Request, Slot, address_bytes, addresses_key};
+use super::{Context, Request, Slot, Worth, address_bytes, addresses_key};
 use crate::snapshot::Signatures;
 use crate::wire::{
     Asked, Dropped, ExtendedError, Full, MAX_MESSAGE_BYTES, Malformed, Message, Outcome, PLAIN_UDP_BYTES,
@@ -34,6 +34,7 @@ impl Turn<'_> {
     pub(super) fn begin(&mut self) -> Begun {
         let (request, counters, records) = (self.request, self.context.counters, self.context.view.records);
         counters.count(if request.is_tcp { Counter::QueriesTcp } else { Counter::QueriesUdp });
+        self.slot.worth = Worth::default();
         let reads = Reads { ecs: records.steers(), cookies: records.has_cookies() };
         let parsed = parse(request.packet, &mut self.slot.asked, &mut self.naming.labels, reads);
         match parsed {
@@ -49,6 +50,7 @@ impl Turn<'_> {
         }
         self.count_options();
         let is_known = self.judge_cookie();
+        self.slot.worth.is_arrival = is_known || request.is_tcp; // such a source is where BGP brings it
         match self.verdict(is_known) {
             Verdict::Pass => {}
             Verdict::Drop => return Begun::Replied(self.dropped()),
@@ -97,14 +99,19 @@ impl Turn<'_> {
             .known_whole(asked.name(request.packet), labels.count())
             .unwrap_or_else(|| view.records.walk(labels.from_the_right(request.packet)));
         resolve(view, slot.known, asked, &mut slot.resolved);
+        if slot.resolved.is_beacon {
+            observe_join(context, request, asked);
+        }
         let End::Steered(wanted, steered, _) = slot.resolved.end else {
             return Begun::Replied(self.reply(None));
         };
         if let Some(chosen) = choose::forced(view, wanted, asked.kind, steered, counters) {
+            slot.worth.is_forced = true;
             return Begun::Replied(self.reply(Some(&chosen)));
         }
         (slot.wanted, slot.steered) = (wanted, steered);
         slot.client = Client::new(asked.ecs.as_ref(), request.source, counters);
+        slot.worth.is_placed = true;
         Begun::Waits
     }
 
@@ -316,6 +323,17 @@ impl Turn<'_> {
             counters.count(if is_valid { Counter::CookiesValid } else { Counter::CookiesNew });
         }
         message.finish(request.packet, asked.edns, &options, outcome, records.udp_bytes)
+    }
+}
+
+/// A beacon's label tells, with what its page says later, which resolver a client has.
+#[cold]
+fn observe_join(context: &Context<'_>, request: &Request<'_>, asked: &Asked) {
+    let Some(observed) = context.observed else { return };
+    let Some((&length, rest)) = asked.name(request.packet).split_first() else { return };
+    if let (kinds::A | kinds::AAAA, Some(label)) = (asked.kind, rest.get(..usize::from(length))) {
+        let client = asked.ecs.as_ref().and_then(choose::named_unit);
+        observed.add_join(label, choose::source_unit(request.source), client);
     }
 }
 

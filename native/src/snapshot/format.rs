@@ -31,6 +31,8 @@ pub const NODE_APEX: u32 = 1;
 pub const NODE_CUT: u32 = 2;
 /// Flag of `Node`: its data is a CNAME.
 pub const NODE_CNAME: u32 = 4;
+/// Flag of `Node`: a wildcard, below which a beacon's labels stand.
+pub const NODE_BEACON: u32 = 8;
 /// Flag of `Rrset`: a CNAME whose target is steered.
 pub const RRSET_STEERED_TARGET: u16 = 1;
 /// Flag of `Zone`: answers to DO carry signatures and proofs.

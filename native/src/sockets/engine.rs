@@ -12,7 +12,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use super::bind::{BindError, Listener};
 use super::tcp::{TcpAnswers, TcpServer, TcpSettings};
 use super::udp::UdpServer;
-use crate::answer::{COUNTER_NAMES, Counters, Limiter, Notified, Now};
+use crate::answer::{COUNTER_NAMES, Counters, Limiter, Notified, Now, Observations, Observer};
 use crate::snapshot::Snapshot;
 
 const RELEASE_WAIT: Duration = Duration::from_secs(1);
@@ -59,6 +59,7 @@ impl Shared {
 pub struct Engine {
     ports: Vec<u16>,
     counters: Vec<Arc<Counters>>,
+    observers: Mutex<Vec<Arc<Observer>>>, // one reader at a time
     limiter: Arc<ArcSwapOption<Limiter>>,
     notified: Arc<Notified>,
     state: Mutex<State>,
@@ -80,9 +81,11 @@ impl Engine {
         let listeners: Vec<Listener> =
             addresses.iter().map(|&address| Listener::bind(address, threads)).collect::<Result<_, _>>()?;
         let ports = listeners.iter().map(|listener| listener.port).collect();
-        let counters = (0..=listeners.len() * threads).map(|_| Arc::new(Counters::default())).collect();
+        let answering = 0..=listeners.len() * threads; // one more for TCP
+        let counters = answering.clone().map(|_| Arc::new(Counters::default())).collect();
+        let observers = Mutex::new(answering.map(|_| Arc::new(Observer::default())).collect());
         let state = Mutex::new(State::Bound(listeners, tcp));
-        Ok(Self { ports, counters, limiter: Arc::default(), notified: Arc::default(), state })
+        Ok(Self { ports, counters, observers, limiter: Arc::default(), notified: Arc::default(), state })
     }
 
     /// The port of each address.
@@ -119,18 +122,24 @@ impl Engine {
         shared: &Arc<Shared>,
         threads: &mut Vec<JoinHandle<()>>,
     ) -> io::Result<Arc<mio::Waker>> {
-        let mut counters = self.counters.iter();
-        let mut own_counters = || counters.next().map_or_else(Arc::default, Arc::clone);
+        let observers = self.observers();
+        let mut own = self.counters.iter().zip(observers.iter());
+        let mut own = || {
+            own.next().map_or_else(Default::default, |(counters, observer)| {
+                (Arc::clone(counters), Arc::clone(observer))
+            })
+        };
         let mut tcp_listeners = Vec::new();
         for listener in listeners {
             for socket in listener.udp {
-                let mut server = UdpServer::new(socket, listener.is_wildcard, own_counters());
+                let (counters, observer) = own();
+                let mut server = UdpServer::new(socket, listener.is_wildcard, counters, observer);
                 threads.push(spawn("steer-udp", shared, move |shared| server.serve(shared))?);
             }
             tcp_listeners.push(listener.tcp);
         }
-        let counters = own_counters();
-        let mut answers = TcpAnswers::new(Arc::clone(&counters));
+        let (counters, observer) = own();
+        let mut answers = TcpAnswers::new(Arc::clone(&counters), observer);
         let mut server = TcpServer::new(tcp_listeners, tcp, counters)?;
         let waker = server.waker();
         threads.push(spawn("steer-tcp", shared, move |shared| {
@@ -193,6 +202,19 @@ impl Engine {
     /// A labelled counter, summed over threads.
     pub fn labelled(&self, index: usize) -> u64 {
         self.counters.iter().map(|counters| counters.labelled(index)).sum()
+    }
+
+    /// What all threads saw since this was last called.
+    pub fn take_observations(&self) -> Observations {
+        let mut observations = Observations::default();
+        for observer in self.observers().iter() {
+            observer.take(&mut observations);
+        }
+        observations
+    }
+
+    fn observers(&self) -> MutexGuard<'_, Vec<Arc<Observer>>> {
+        self.observers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

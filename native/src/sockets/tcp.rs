@@ -27,7 +27,7 @@ use socket2::SockRef;
 use super::connection::{Connection, Next};
 use super::engine::Shared;
 use super::order::Order;
-use crate::answer::{Answerer, Context, Counter, Counters, Request};
+use crate::answer::{Answerer, Context, Counter, Counters, Observer, Request};
 use crate::wire::MAX_MESSAGE_BYTES;
 
 #[cfg(test)]
@@ -72,6 +72,7 @@ pub(super) struct TcpServer {
 pub(super) struct TcpAnswers {
     answerer: Answerer,
     counters: Arc<Counters>,
+    observer: Arc<Observer>,
     reply: Box<[u8]>,
 }
 
@@ -287,8 +288,9 @@ impl TcpServer {
 }
 
 impl TcpAnswers {
-    pub(super) fn new(counters: Arc<Counters>) -> Self {
-        Self { answerer: Answerer::default(), counters, reply: vec![0; MAX_MESSAGE_BYTES].into() }
+    pub(super) fn new(counters: Arc<Counters>, observer: Arc<Observer>) -> Self {
+        let reply = vec![0; MAX_MESSAGE_BYTES].into();
+        Self { answerer: Answerer::default(), counters, observer, reply }
     }
 
     /// Appends the reply to a message; returns false where there is none.
@@ -299,12 +301,13 @@ impl TcpAnswers {
         source: u128,
         output: &mut Vec<u8>,
     ) -> bool {
-        let snapshot = shared.snapshot.load();
+        let (snapshot, writing) = (shared.snapshot.load(), self.observer.begin());
         let context = Context {
             view: snapshot.view(),
             counters: &self.counters,
             limiter: None, // whoever has completed a handshake is who he says
             notified: &shared.notified,
+            observed: Some(writing.side()),
             now: shared.now(),
         };
         let (stride, mut length) = (self.reply.len(), [0]);

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::datagrams::Datagrams;
 use super::engine::Shared;
-use crate::answer::{Answerer, Context, Counter, Counters};
+use crate::answer::{Answerer, Context, Counter, Counters, Observer};
 
 const DRAINED_BATCHES: usize = 1024; // when stopping; more than a full socket buffer holds
 const FAULT_PAUSE: Duration = Duration::from_millis(1); // a fault that stays must not take a whole core
@@ -19,12 +19,19 @@ pub(super) struct UdpServer {
     datagrams: Datagrams,
     answerer: Answerer,
     counters: Arc<Counters>,
+    observer: Arc<Observer>,
 }
 
 impl UdpServer {
     /// `is_wildcard`: the socket is bound to no one address, and says of each datagram to which it came.
-    pub(super) fn new(socket: UdpSocket, is_wildcard: bool, counters: Arc<Counters>) -> Self {
-        Self { socket, datagrams: Datagrams::new(is_wildcard), answerer: Answerer::default(), counters }
+    pub(super) fn new(
+        socket: UdpSocket,
+        is_wildcard: bool,
+        counters: Arc<Counters>,
+        observer: Arc<Observer>,
+    ) -> Self {
+        let datagrams = Datagrams::new(is_wildcard);
+        Self { socket, datagrams, answerer: Answerer::default(), counters, observer }
     }
 
     /// Answers until told to stop, and then what has come by that time.
@@ -52,14 +59,16 @@ impl UdpServer {
                 return false;
             }
         }
-        let (answerer, counters) = (&mut self.answerer, &self.counters);
+        let (answerer, counters, observer) = (&mut self.answerer, &self.counters, &self.observer);
         self.datagrams.answer(|requests, replies, stride, lengths| {
             let (snapshot, limiter) = (shared.snapshot.load(), shared.limiter.load()); // for this batch alone
+            let writing = observer.begin();
             let context = Context {
                 view: snapshot.view(),
                 counters,
                 limiter: limiter.as_deref(),
                 notified: &shared.notified,
+                observed: Some(writing.side()),
                 now: shared.now(),
             };
             answerer.answer(&context, requests, replies, stride, lengths);
