@@ -15,7 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol, TextIO
 
-from steer.lab.demo_front import browser_line, demo_front
+from steer.lab.demo_front import DemoFront, browser_line, demo_front, send_reroute
+from steer.lab.demo_networks import ROUTE_ORDERS, reroute
 from steer.lab.demo_pops import ACTIONS, DemoError, DemoServers, demo_pops, send_order, status_line
 from steer.model.deployment import Deployment
 from steer.sources.deployment_files import read_deployment
@@ -28,6 +29,8 @@ drain POP      it says that it drains;  also: degrade POP, down POP
 revive POP     it is up again
 load POP [N]   its load is N % of its target; without N it wanders again
 status         what the POPs do now
+haul NET POP   "BGP" takes the anycast packets of osaka, amsterdam or saopaulo to that POP
+release NET    as BGP and distance have it
 """
 HERE_ALONE = """\
 explain NET    why a client in that network gets what it gets, such as: explain 133.1.0.0/24
@@ -71,7 +74,7 @@ async def run_demo(
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         serving = asyncio.ensure_future(serve(directory, stop=stop, ready=ready))
-        talking = asyncio.create_task(_talk(deployment, servers, out, commands, explain, ready, stop))
+        talking = asyncio.create_task(_talk(deployment, servers, front, out, commands, explain, ready, stop))
         try:
             await asyncio.wait({serving, talking}, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -95,6 +98,8 @@ async def order_running_demo(directory: Path, words: list[str]) -> str:
     if words == ["status"]:
         pops = demo_pops(deployment.services)
         return "\n".join([await send_order(pops, pop.name, "status") for pop in pops])
+    if words[:1] and words[0] in ROUTE_ORDERS:
+        return await send_reroute(deployment, words)
     action, name, percent = parse_order(words)
     return await send_order(demo_pops(deployment.services), name, action, percent)
 
@@ -103,7 +108,8 @@ def parse_order(words: list[str]) -> tuple[str, str, float | None]:
     """(action, POP, percent) of an order's words. DemoError with what is right instead."""
     action = words[0] if words else ""
     if action not in ACTIONS:
-        raise DemoError(f"no order {action!r}; there are {', '.join(ACTIONS)} and status")
+        known = ", ".join((*ACTIONS, *ROUTE_ORDERS))
+        raise DemoError(f"no order {action!r}; there are {known} and status")
     if len(words) == 2:
         return action, words[1], None
     if len(words) == 3 and action == "load":
@@ -150,6 +156,7 @@ def _indented(text: str) -> list[str]:
 async def _talk(
     deployment: Deployment,
     servers: DemoServers,
+    front: DemoFront | None,
     out: TextIO,
     commands: TextIO | None,
     explain: Explain | None,
@@ -179,7 +186,7 @@ async def _talk(
                 text = line.result()
                 if text is None or text.strip() in ("quit", "exit"):
                     return
-                print(await _answer(text, servers, explain), end="", file=out, flush=True)
+                print(await _answer(text, servers, front, explain), end="", file=out, flush=True)
         finally:
             lines.close()
     finally:
@@ -187,7 +194,7 @@ async def _talk(
         readiness.cancel()
 
 
-async def _answer(line: str, servers: DemoServers, explain: Explain | None) -> str:
+async def _answer(line: str, servers: DemoServers, front: DemoFront | None, explain: Explain | None) -> str:
     try:
         words = shlex.split(line)
         if not words:
@@ -200,6 +207,8 @@ async def _answer(line: str, servers: DemoServers, explain: Explain | None) -> s
             if explain is None or len(words) != 2:
                 return "write `explain NET`, such as `explain 133.1.0.0/24`\n"
             return (await explain(words[1])).rstrip("\n") + "\n"
+        if words[0] in ROUTE_ORDERS and front is not None:
+            return reroute(front.routing, words) + "\n"
         action, name, percent = parse_order(words)
         return servers.order(name, action, percent) + "\n"
     except (DemoError, ValueError) as fault:  # ValueError: quotes that do not close

@@ -11,25 +11,24 @@ host."""
 
 import asyncio
 import importlib.resources
-from collections.abc import Awaitable, Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp import web
 
-from steer.lab.demo_networks import DemoNetwork, DemoRouting
-from steer.lab.demo_pops import DemoError, DemoPop, DemoServers
+from steer.lab.demo_networks import DemoNetwork, DemoRouting, reroute
+from steer.lab.demo_pops import ORDER_HEADER, DemoError, DemoPop, DemoServers
 from steer.model.deployment import Deployment
 from steer.model.endpoint import Endpoint
 from steer.model.evidence import BeaconSettings
 
 PASSED_ON = ("/beacon.js", "/v1/beacon/candidates", "/v1/beacon")
+ORDER_PATH = "/demo/route"
 PASS_ON_S_MAX = 5.0
 BODY_BYTES_MAX = 16 * 1024
 _KEPT_HEADERS = ("Content-Type", "Cache-Control", "ETag", "Retry-After", "Access-Control-Allow-Origin")
-
-Respond = Callable[[web.Request, DemoNetwork], Awaitable[web.StreamResponse]]
 
 
 @dataclass(slots=True)
@@ -47,15 +46,7 @@ class DemoFront:
     @property
     def port(self) -> int:
         """The one of the objects' URLs. DemoError where those are not for a demo."""
-        found = {urlsplit(url.replace("{", "").replace("}", "")) for url in self._templates}
-        ports = {parts.port for parts in found if parts.scheme == "http"}
-        if len(ports) != 1 or None in ports or len(found) != 2:
-            raise DemoError("the demo plays `anycast_url` and `pop_url` as http on one port, such as 9100")
-        return next(port for port in ports if port is not None)
-
-    @property
-    def _templates(self) -> tuple[str, str]:
-        return self.settings.anycast_url, self.settings.pop_url
+        return _port_of(self.settings)
 
     async def start(self) -> None:
         """Listen. DemoError where the port cannot be had."""
@@ -89,6 +80,8 @@ class DemoFront:
             return await self.answer_object(
                 request, network, name if name in self.routing.service.pops else None
             )
+        if request.path == ORDER_PATH and request.method == "POST":
+            return await self._take_order(request)
         if request.path in PASSED_ON:
             return await self._pass_on(request, network)
         if request.path == "/" and request.method == "GET":
@@ -119,6 +112,14 @@ class DemoFront:
         await asyncio.sleep(self.routing.rtt_ms(network, pop) / 1000)
         return object_response(pops[pop])
 
+    async def _take_order(self, request: web.Request) -> web.StreamResponse:
+        if request.headers.get(ORDER_HEADER) is None:
+            raise web.HTTPForbidden(text=f"send the header {ORDER_HEADER}\n")
+        try:
+            return web.Response(text=reroute(self.routing, (await request.text()).split()) + "\n")
+        except ValueError as fault:
+            raise web.HTTPBadRequest(text=f"{fault}\n") from None
+
     async def _pass_on(self, request: web.Request, network: DemoNetwork) -> web.StreamResponse:
         """What a proxy that speaks TLS does: say who asks, and hand on."""
         assert self._session is not None
@@ -144,12 +145,31 @@ def demo_front(deployment: Deployment, servers: DemoServers) -> DemoFront | None
     return DemoFront(settings, routing, servers, settings.listen[0])
 
 
+async def send_reroute(deployment: Deployment, words: Sequence[str]) -> str:
+    """Give an order on how packets go to a demo that runs in another process. Raises DemoError."""
+    settings = deployment.evidence.beacon
+    if settings is None:
+        raise DemoError("the demo has no web: steer.yaml has no `evidence: {beacon: …}`")
+    url = f"http://127.0.0.1:{_port_of(settings)}{ORDER_PATH}"
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=PASS_ON_S_MAX)) as session,
+            session.post(url, data=" ".join(words), headers={ORDER_HEADER: "1"}) as response,
+        ):
+            said = (await response.text()).strip()
+            if response.status != 200:
+                raise DemoError(said or f"the demo answered HTTP {response.status}")
+            return said
+    except (aiohttp.ClientError, TimeoutError) as fault:
+        raise DemoError(f"no demo answers at {url}; start one with `steer demo`") from fault
+
+
 def browser_line(deployment: Deployment) -> list[str]:
     """How to look at the site, for people; nothing where there is none."""
     settings = deployment.evidence.beacon
     if settings is None or not settings.listen:
         return []
-    port = urlsplit(settings.anycast_url.replace("{", "").replace("}", "")).port
+    port = _port_of(settings)
     rule = f"MAP *.{settings.name} 127.0.0.1"
     return [
         "",
@@ -168,6 +188,15 @@ def object_response(pop: DemoPop) -> web.Response:
         "Timing-Allow-Origin": "*",
     }
     return web.json_response({"pop": pop.name}, headers=headers)
+
+
+def _port_of(settings: BeaconSettings) -> int:
+    templates = (settings.anycast_url, settings.pop_url)
+    found = [urlsplit(each.replace("{", "").replace("}", "")) for each in templates]
+    ports = {parts.port for parts in found if parts.scheme == "http" and parts.port}
+    if len(ports) != 1 or not all(templates):
+        raise DemoError("the demo plays `anycast_url` and `pop_url` as http on one port, such as 9100")
+    return ports.pop()
 
 
 def _page() -> web.Response:

@@ -1,6 +1,6 @@
 """The demo's clients: a few networks, how far they are from each POP, and where "BGP" takes them. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 
@@ -8,6 +8,8 @@ import numpy as np
 
 from steer.decide.distance import distances_km, expected_rtt_ms
 from steer.model.service import Address, Prefix, Service
+
+ADDED_MS_MAX = 2000.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,41 @@ class DemoRouting:
         nearest = sorted(distances, key=lambda pop: (distances[pop], pop))
         wanted = [self.hauled.get(network.name), *(pop for _, pop in sorted(known, reverse=True)), *nearest]
         return next((pop for pop in wanted if pop in able), None)
+
+
+ROUTE_ORDERS = {
+    "haul": "haul NETWORK POP",
+    "release": "release NETWORK",
+    "delay": "delay NETWORK POP MS",
+}
+
+
+def reroute(routing: DemoRouting, words: Sequence[str]) -> str:
+    """Carry out an order on how packets go; says what came of it. Raises ValueError with what is right
+    instead."""
+    order = words[0] if words else ""
+    if order not in ROUTE_ORDERS or len(words) != len(ROUTE_ORDERS[order].split()):
+        raise ValueError(f"write {' or '.join(f'`{form}`' for form in ROUTE_ORDERS.values())}")
+    network = routing.network_of(words[1])
+    if network is None:
+        raise ValueError(
+            f"no network {words[1]!r}; there are {', '.join(each.name for each in routing.networks)}"
+        )
+    if order == "release":
+        routing.hauled.pop(network.name, None)
+        routing.added_ms = {key: ms for key, ms in routing.added_ms.items() if key[0] != network.name}
+        return f"{network.name}: as BGP and distance have it"
+    pop = words[2]
+    if pop not in routing.service.pops:
+        raise ValueError(f"no POP {pop!r}; there are {', '.join(routing.service.pops)}")
+    if order == "haul":
+        routing.hauled[network.name] = pop
+        return f"{network.name}: anycast takes it to {pop}, {routing.rtt_ms(network, pop):.0f} ms away"
+    added_ms = float(words[3])
+    if not 0 <= added_ms <= ADDED_MS_MAX:
+        raise ValueError(f"{added_ms:g} ms is not from 0 to {ADDED_MS_MAX:g}")
+    routing.added_ms[network.name, pop] = added_ms
+    return f"{network.name}: {pop} is {routing.rtt_ms(network, pop):.0f} ms away"
 
 
 def _distances(service: Service, network: DemoNetwork) -> Mapping[str, float]:
