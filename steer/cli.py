@@ -26,6 +26,7 @@ from steer.control.last_good import api_of, deployment_at_hand
 from steer.control.offline import load_offline, poll_once
 from steer.control.plan import plan, plan_text, share_of
 from steer.control.server import Options, serve
+from steer.control.version_commands import Outcome, apply_directory, list_versions, roll_back
 from steer.dataplane.engine import EngineMissing
 from steer.errors import Refused
 from steer.lab.demo import is_news_of_state, order_running_demo, run_demo
@@ -110,6 +111,19 @@ def make_parser() -> argparse.ArgumentParser:
         "--fail-above", default="", metavar="SHARE", help="such as 5%%: exit with 2 where more moves"
     )
     command.add_argument("--json", action="store_true", help="print everything as one JSON object")
+
+    command = _add(commands, "apply", run_apply, "have the running server take up its directory")
+    command.add_argument("directory", type=Path, metavar="DIR")
+    command.add_argument(
+        "--force", metavar="HASH", help="whatever it moves, if it is the version that `plan` showed"
+    )
+
+    command = _add(commands, "rollback", run_rollback, "serve a version of before")
+    command.add_argument(
+        "number", type=int, nargs="?", metavar="N", help="which (default: the one before what serves)"
+    )
+    command.add_argument("--list", action="store_true", help="print the versions that are kept")
+    command.add_argument("--directory", "-d", type=Path, default=Path(), metavar="DIR", help=_default_help)
 
     command = _add(commands, "override", run_override, "break glass: force a target on a name, a zone or all")
     command.add_argument("scope", nargs="?", metavar="SCOPE", help="a zone, a steered name in full, or `all`")
@@ -197,6 +211,19 @@ def run_plan(given: argparse.Namespace) -> int:
         for line in plan_text(found):
             print(line)
     return ABOVE if limit is not None and found["moved"] > limit else OK
+
+
+def run_apply(given: argparse.Namespace) -> int:
+    """`steer apply`."""
+    return _say(asyncio.run(apply_directory(given.directory.absolute(), given.force, os.environ, _tell_plan)))
+
+
+def run_rollback(given: argparse.Namespace) -> int:
+    """`steer rollback`."""
+    directory = given.directory.absolute()
+    if given.list:
+        return _say(asyncio.run(list_versions(directory, os.environ)))
+    return _say(asyncio.run(roll_back(directory, given.number, os.environ)))
 
 
 def run_override(given: argparse.Namespace) -> int:
@@ -375,6 +402,12 @@ async def _explain_running(given: argparse.Namespace) -> tuple[dict[str, Any] | 
 
 async def _world(directory: Path, asked: str) -> Any:
     return await poll_once(await load_offline(directory, os.environ, _tell), asked)
+
+
+def _say(outcome: Outcome) -> int:
+    for line in outcome.lines:
+        print(line, file=sys.stdout if outcome.done else sys.stderr)
+    return OK if outcome.done else FAULTS
 
 
 def _tell_plan(progress: str) -> None:

@@ -21,6 +21,7 @@ from typing import Any, Protocol
 
 from aiohttp import web
 
+from steer.control.changes_api import Changes, json_object, wanted_hash, wanted_number
 from steer.control.measurements_api import Batch, BatchRates, read_batch, too_busy
 from steer.control.openapi import openapi_description
 from steer.errors import Fault, Refused
@@ -51,6 +52,10 @@ class Backend(Protocol):
     @property
     def metrics(self) -> Metrics:
         """What is exposed to Prometheus."""
+
+    @property
+    def versions(self) -> Changes:
+        """Versions: what waits, what was."""
 
     def state(self) -> dict[str, Any]:
         """The body of `/v1/state`."""
@@ -102,6 +107,10 @@ def make_app(
             web.get("/v1/explain", _explain),
             web.get("/v1/openapi.json", _openapi),
             web.post("/v1/overrides", _overrides),
+            web.get("/v1/history", _history),
+            web.get("/v1/movement", _movement),
+            web.post("/v1/apply", _apply),
+            web.post("/v1/rollback", _rollback),
             web.post("/v1/measurements", _measurements),
         ]
     )
@@ -189,15 +198,27 @@ async def _explain(request: web.Request) -> web.Response:
 
 async def _overrides(request: web.Request) -> web.Response:
     _check_token(request)
-    if request.content_type != "application/json":
-        raise web.HTTPUnsupportedMediaType(text="send application/json")
-    try:
-        change = json.loads(await request.text())
-    except (ValueError, RecursionError):
-        raise Refused([Fault("body", 0, 0, "is not JSON", "send one JSON object")]) from None
-    if not isinstance(change, dict):
-        raise Refused([Fault("body", 0, 0, "is not a JSON object", "send one JSON object")])
-    return _json(await request.app[BACKEND].change_overrides(change))
+    return _json(await request.app[BACKEND].change_overrides(await json_object(request)))
+
+
+async def _history(request: web.Request) -> web.Response:
+    return _json(await request.app[BACKEND].versions.history())
+
+
+async def _movement(request: web.Request) -> web.Response:
+    return _json(request.app[BACKEND].versions.movement())
+
+
+async def _apply(request: web.Request) -> web.Response:
+    _check_token(request)
+    wanted = wanted_hash(await json_object(request))
+    return _json(await request.app[BACKEND].versions.apply(wanted))
+
+
+async def _rollback(request: web.Request) -> web.Response:
+    _check_token(request)
+    number = wanted_number(await json_object(request))
+    return _json(await request.app[BACKEND].versions.roll_back(number))
 
 
 async def _measurements(request: web.Request) -> web.Response:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from steer.control.break_glass import apply_change, change_from_json
+from steer.control.changes_api import Changes, ServerChanges
 from steer.control.explain import explain, read_question
 from steer.control.explain_text import explanation_text
 from steer.control.measurement_intake import MeasurementIntake
@@ -41,6 +42,11 @@ class ServerBackend:
     def metrics(self) -> Metrics:
         """What is exposed to Prometheus."""
         return self._runtime.metrics
+
+    @property
+    def versions(self) -> Changes:
+        """Versions: what waits, what was."""
+        return ServerChanges(self._slow)
 
     def state(self) -> dict[str, Any]:
         """Everything of this moment."""

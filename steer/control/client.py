@@ -37,6 +37,25 @@ async def ask_server(
         return None
 
 
+async def tell_server(
+    api: Endpoint | None, directory: Path, path: str, body: Mapping[str, Any], token: str
+) -> dict[str, Any] | None:
+    """What the running server of this policy directory answers to a POST; None where none runs, or it serves
+    another one. Raises Refused where it refuses."""
+    if await ask_server(api, directory, "/v1/state", {}) is None or api is None:
+        return None
+    timeout = aiohttp.ClientTimeout(total=ASK_S, connect=1.0)
+    headers = {"Authorization": f"Bearer {token}"}
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=timeout, trust_env=False, headers=headers) as session,
+            session.post(f"{_url(api)}{path}", json=body, allow_redirects=False) as response,
+        ):
+            return await _body_of(response, told=(400, 401, 403, 503))
+    except (aiohttp.ClientError, TimeoutError, ValueError):
+        return None
+
+
 async def wait_for_server(
     deployment: Deployment, holds: Callable[[dict[str, Any]], bool], limit_s: float
 ) -> str | None:
@@ -56,22 +75,27 @@ async def wait_for_server(
 
 async def _get(session: aiohttp.ClientSession, url: str, query: Mapping[str, str]) -> dict[str, Any]:
     async with session.get(url, params=query, allow_redirects=False) as response:
-        data = b""
-        while chunk := await response.content.read(1 << 16):
-            data += chunk
-            if len(data) > ANSWER_BYTES_MAX:
-                raise ValueError("too long an answer")
-        body = json.loads(data)
-        if not isinstance(body, dict):
-            raise ValueError("not an object")
-        if response.status == 400:
-            raise Refused(
-                Fault(each["file"], each["line"], each["column"], each["wrong"], each["fix"])
-                for each in body["faults"]
-            )
-        if response.status != 200:
-            raise ValueError(f"status {response.status}")
-        return body
+        return await _body_of(response, told=(400,))
+
+
+async def _body_of(response: aiohttp.ClientResponse, told: tuple[int, ...]) -> dict[str, Any]:
+    """The JSON object of a response. Raises Refused for the statuses `told`, ValueError for others."""
+    data = b""
+    while chunk := await response.content.read(1 << 16):
+        data += chunk
+        if len(data) > ANSWER_BYTES_MAX:
+            raise ValueError("too long an answer")
+    body = json.loads(data)
+    if not isinstance(body, dict):
+        raise ValueError("not an object")
+    if response.status in told:
+        raise Refused(
+            Fault(each["file"], each["line"], each["column"], each["wrong"], each["fix"])
+            for each in body["faults"]
+        )
+    if response.status != 200:
+        raise ValueError(f"status {response.status}")
+    return body
 
 
 def _url(api: Endpoint) -> str:

@@ -81,6 +81,10 @@ class Loader:
         """Keep it as the last good one, and remove the maps that nothing needs any more. Raises OSError."""
         await self._in_worker(self._save, serving, now_s)
 
+    async def restore(self, stored: StoredDeployment) -> Serving | None:
+        """A deployment of the store, ready to serve; None where it cannot."""
+        return await self._in_worker(self._restore, stored)
+
     async def stored(self) -> Serving | None:
         """The newest deployment in the store that can serve, from its copies and its map alone."""
         return await self._in_worker(self._stored)

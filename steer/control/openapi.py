@@ -3,6 +3,7 @@
 from typing import Any
 
 from steer import __version__
+from steer.control.openapi_changes import changes_paths, changes_schemas
 from steer.control.openapi_evidence import evidence_paths, evidence_schemas
 
 _FAULTS = {
@@ -25,6 +26,7 @@ def openapi_description() -> dict[str, Any]:
             "/v1/state": {"get": _get("state", "What serves, how the POPs are, and what waits", "State")},
             "/v1/explain": {"get": _explain()},
             "/v1/overrides": {"post": _overrides()},
+            **changes_paths(_FAULTS),
             **evidence_paths(_FAULTS),
             "/v1/openapi.json": {"get": _get("openapi", "This description", "Any")},
             "/metrics": {"get": _text("metrics", "Prometheus metrics", "200")},
@@ -33,7 +35,7 @@ def openapi_description() -> dict[str, Any]:
         },
         "components": {
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
-            "schemas": {**_schemas(), **evidence_schemas()},
+            "schemas": {**_schemas(), **changes_schemas(), **evidence_schemas()},
         },
     }
 
@@ -115,6 +117,18 @@ def _schemas() -> dict[str, Any]:
         load=load,
         polls={"type": "array", "items": _object(at_s=moment, text=text, duration_ms=number)},
     )
+    held = {
+        **_object(
+            by={"enum": ["guard", "rollout", "rollback"]},
+            hash={**text, "description": "What /v1/apply takes"},
+            since_s=moment,
+            moved={"type": ["number", "null"], "description": "Share of the demand that it would move"},
+            limit={"type": ["number", "null"]},
+            number={"type": ["integer", "null"], "description": "Of a rollback: what serves"},
+        ),
+        "type": ["object", "null"],
+        "description": "A sound version that waits",
+    }
     forced = _object(scope=text, target=text, reason=text, expires_s=maybe_moment)
     drain = _object(pop=text, service={"type": ["string", "null"]}, reason=text, expires_s=maybe_moment)
     overrides = _object(forced={"type": "array", "items": forced}, drains={"type": "array", "items": drain})
@@ -147,6 +161,7 @@ def _schemas() -> dict[str, Any]:
             alarms={"type": "array", "items": _object(name=text, text=text)},
             overrides=overrides,
             pending={"type": ["object", "null"]},
+            held=held,
             signing={"type": ["object", "null"]},
             counters={"type": "object", "additionalProperties": {"type": "integer"}},
         ),

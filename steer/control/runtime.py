@@ -24,6 +24,7 @@ from steer.control.zone_copies import ZoneCopies
 from steer.dataplane.engine import Engine, EngineForm
 from steer.decide.health import HealthBook, changes, judge, same_choices
 from steer.errors import Fault, Refused
+from steer.model.demand import DemandRows, DemandView
 from steer.model.deployment import Deployment, Drain, ForcedTarget, Overrides, RateLimit
 from steer.model.service import Service
 from steer.model.status import Alarm, Observation
@@ -105,11 +106,25 @@ def renew(form: EngineForm, serving: Serving, registry: Registry, signing: Signi
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """An input that was refused and waits to be mended. `what`: policy, geodata, map, overrides, signing."""
+    """An input that waits. `what`: policy, geodata, map, overrides, signing, which were refused and wait to
+    be mended; guard, rollout, rollback, which hold a sound one."""
 
     what: str
     since_s: float
     faults: tuple[Fault, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A sound version that waits. `by`: guard, rollout or rollback; `hash`: what `steer apply --force` takes.
+    `moved`, `limit`: of the guard, shares of the demand; `number`: of the rollback, what serves."""
+
+    by: str
+    hash: str
+    since_s: float
+    moved: float | None = None
+    limit: float | None = None
+    number: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +179,7 @@ class Runtime:
         self.clock_alarm: Alarm | None = None
         self.pending: dict[str, Pending] = {}
         self.build: Build | None = None
+        self.held: Held | None = None
         self.swaps = Swaps()
         self._draw = draw
         self._limit: RateLimit | None = None  # what the engine's limiter was made for
@@ -373,7 +389,9 @@ class Runtime:
         if self.serving is None:
             return "nothing serves yet"
         zones = ", ".join(zone.apex for zone in self.serving.deployment.zones)
-        waits = f"; {' and '.join(sorted(self.pending))} refused, see the log" if self.pending else ""
+        refused = sorted(self.pending.keys() - {self.held.by if self.held else ""})
+        waits = f"; {' and '.join(refused)} refused, see the log" if refused else ""
+        waits += f"; version {self.held.hash} held by the {self.held.by}" if self.held else ""
         listen = f" on {' '.join(self.listen)}" if self.listen else ""
         return f"serving {zones}{listen}, policy {self.serving.deployment.policy_hash[:12]}{waits}"
 
@@ -390,6 +408,15 @@ class Runtime:
             else [0] * len(items)
         )
         return [(labels, count) for (labels, _), count in zip(items, counts, strict=True)]
+
+    def name_weights(self) -> dict[str, float]:
+        """How much each steered name is asked. One more than were counted, so that the first query after a
+        start is not all that counts."""
+        return {labels[1]: count + 1.0 for labels, count in self.labelled() if labels[0] == "name"}
+
+    def demand(self) -> dict[DemandView, DemandRows]:
+        """What is known of how much each part of the address space asks; nothing: addresses count."""
+        return {}
 
     def hashes(self) -> dict[str, str]:
         """What serves, by hash."""
@@ -412,6 +439,7 @@ class Runtime:
             hashes=self.hashes(),
             overrides={"forced": len(self.forced_now(now_s)), "drains": len(self.drains_now(now_s))},
             pending_faults=sum(len(each.faults) for each in self.pending.values()),
+            held=(self.held.by, self.held.moved) if self.held else None,
             plans=len(self.serving.map_file.plans),
             signatures=signing.counts() if signing else {},
             signatures_expire_s=signing.expires_s if signing else {},
@@ -425,6 +453,9 @@ class Runtime:
 
 
 _REFUSED = {
+    "guard": "the new version is held by the guard, the last one goes on serving:",
+    "rollout": "the new version waits for its rollout, the last one goes on serving:",
+    "rollback": "rolled back, so what the directory says does not serve:",
     "overrides": "the new overrides are refused, the last good ones go on serving:",
     "signing": "not all can be signed, the signatures of before go on serving until they expire:",
 }

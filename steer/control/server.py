@@ -97,7 +97,9 @@ async def _live(directory: Path, options: Options, reread: asyncio.Event) -> Non
                 poll_targets(start.runtime.judged_services), chance=options.chance, wall_s=options.wall_s
             )
             secondary = Secondary(start.runtime, start.loader, options.chance)
-            slow = SlowClock(start.runtime, start.loader, poller, manager, options.wall_s, secondary, reread)
+            slow = SlowClock(
+                start.runtime, start.loader, start.gate, poller, manager, options.wall_s, secondary, reread
+            )
             try:
                 await poller.start()
                 await slow.take_up_overrides()

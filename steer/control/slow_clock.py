@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from steer.control.change_gate import HELD_KINDS, Asked, ChangeGate, Decided, Pin, number_of, version_of
 from steer.control.inputs import Inputs, read_overrides_in
 from steer.control.loading import Loader
 from steer.control.map_child import MapBuildError, MapFile
@@ -22,11 +23,13 @@ from steer.control.secondary import Secondary
 from steer.control.watch import QuietWatch, Signatures, signatures
 from steer.errors import Fault, Refused
 from steer.model.deployment import Deployment, Endpoint
+from steer.publish.store import StoredDeployment
 from steer.sources.overrides_file import FILE_NAME as OVERRIDES_NAME
 from steer.sources.status_poll import StatusPoller, poll_targets
 
 LOOK_S = 0.5
 RETRY_S = 30.0  # between tries of what was refused
+APPLY_S = 8.0  # to wait for what an apply comes to; the API gives up after 10
 FIRST_ROUND_S_MAX = 5.0  # to hear of a new deployment's POPs before it serves
 
 log = logging.getLogger("steer.control")
@@ -47,6 +50,7 @@ class SlowClock:
 
     runtime: Runtime
     loader: Loader
+    gate: ChangeGate
     poller: StatusPoller
     manager: ServiceManager
     wall_s: Callable[[], float]
@@ -54,6 +58,8 @@ class SlowClock:
     reread: asyncio.Event = field(default_factory=asyncio.Event)  # set by SIGHUP: read everything again
     _reload: asyncio.Task[None] | None = None
     _beside: frozenset[Path] = frozenset()  # files of the reload under way
+    _held_files: frozenset[Path] = frozenset()  # files of a version that is held
+    _asking: list[asyncio.Future[str]] = field(default_factory=list)  # who waits for the next reload's end
     _tried_s: float = field(
         default_factory=time.monotonic
     )  # when a reload was last under way, or none needed
@@ -88,7 +94,7 @@ class SlowClock:
         if serving is not None and serving.restored is None:
             found |= files_of(serving.inputs, serving.databases)
         found.add(self.loader.summaries)
-        return frozenset(path for path in found if path.is_absolute()) | self._beside
+        return frozenset(path for path in found if path.is_absolute()) | self._beside | self._held_files
 
     async def take_up_overrides(self) -> None:
         """Read the break-glass lines, and put them in force at once if they are good."""
@@ -130,12 +136,77 @@ class SlowClock:
         elif changed:
             await self.take_up_overrides()
 
+    # --- what an operator decides ---
+
+    async def apply(self, wanted: str | None) -> str:
+        """Take up the directory as it is now: under the guard, or, where it is the version of this hash,
+        whatever it moves. Ends a rollback. Returns what came of it: done, held, unchanged, refused,
+        superseded, or `under way` where that takes longer than APPLY_S. Raises Refused where the directory
+        has another hash."""
+        self.gate.asked = asked = Asked(wanted)
+        ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._asking.append(ended)
+        self.reread.set()
+        try:
+            async with asyncio.timeout(APPLY_S):
+                outcome = await ended
+        except TimeoutError:
+            return "under way"
+        serving = self.runtime.serving
+        if asked.fault is None and wanted and outcome == "unchanged" and serving is not None:
+            self.gate.refuse_other(asked, version_of(serving))
+        if asked.fault is not None:
+            raise Refused([asked.fault])
+        return outcome
+
+    async def roll_back(self, number: int | None) -> int:
+        """Serve a deployment of the store, until the directory changes or an apply; returns its number.
+        `number` None: the newest before the one that serves. Raises Refused, OSError."""
+        stored = await asyncio.to_thread(self._target, number)
+        new = await self.loader.restore(stored)
+        if new is None:
+            wrong, fix = "it cannot serve: see the server's log", "choose another: steer rollback --list"
+            raise Refused([Fault(f"deployment {stored.number}", 0, 0, wrong, fix)])
+        pin = Pin(stored.number, await self._directory_hash(), self.wall_s())
+        await asyncio.to_thread(self.gate.decide, Decided(pin))
+        await asyncio.to_thread(self.loader.store.point_at, stored)
+        await self._end_reload()
+        await self._meet_pops(new)
+        self._take(new)
+        log.warning("rolled back to deployment %d of the store", stored.number)
+        self.reread.set()  # what the directory says is shown as held
+        return stored.number
+
+    def _target(self, number: int | None) -> StoredDeployment:
+        """The stored deployment to roll back to. Raises Refused."""
+        history = self.loader.store.history()
+        serving = self.runtime.serving
+        own = number_of(self.loader.store, serving) if serving else None
+        if number is None:
+            older = [each for each in history if own is None or each.number < own]
+            wrong = "the store has no deployment before the one that serves"
+        else:
+            older = [each for each in history if each.number == number]
+            wrong = f"the store has no deployment {number}"
+        if not older:
+            numbers = ", ".join(str(each.number) for each in history) or "none"
+            raise Refused([Fault("rollback", 0, 0, wrong, f"those it has: {numbers}")])
+        return older[0]
+
+    async def _directory_hash(self) -> str:
+        """The policy hash of what the directory says now; '' where that is refused."""
+        try:
+            return (await self.loader.read(self.runtime.directory)).deployment.policy_hash
+        except Refused:
+            return ""
+
     # --- one reload ---
 
     async def _guard(self, started: Started | None) -> None:
         """One reload, whatever comes of it: the server goes on and says so."""
         self.manager.reloading(time.monotonic_ns())
         outcome = "refused"
+        asking, self._asking = self._asking, []
         try:
             outcome = await self._take_up(started)
         except Refused as refused:
@@ -151,11 +222,12 @@ class SlowClock:
             )
         finally:
             self.runtime.build, self._beside = None, frozenset()
+            self._answer_asking(asking, outcome)
             self.runtime.metrics.reloads.labels(outcome).inc()
             self.manager.ready(self.runtime.summary())
 
     async def _take_up(self, started: Started | None) -> str:
-        """Read, prove, map and serve what the files say; returns what came of it: done or unchanged."""
+        """Read, prove, map and serve what the files say; returns what came of it: done, held or unchanged."""
         begun = time.monotonic()
         pending = self.runtime.pending
         self._say("reading the policy")
@@ -172,14 +244,20 @@ class SlowClock:
             for warning in sorted({*inputs.warnings} - {*serving.inputs.warnings}):
                 log.warning("%s", warning)
             self.runtime.serving = replace(serving, inputs=inputs, databases=databases)
+            self._release()
             await self.take_up_overrides()
             log.info("looked at the files again: nothing that serves has changed")
             return "unchanged"
+        if await self.gate.hold(inputs, databases, map_file, self.wall_s(), self._say):
+            self._held_files = self._beside
+            await self.take_up_overrides()
+            return "held"
         await self._fetch_first(inputs)
         self._say("proving it for the engine")
         new = await self.loader.prepare(inputs, databases, map_file)
         await self._meet_pops(new)
         self._take(new)
+        self._release()
         log.info("took up policy %s in %.2f s", inputs.deployment.policy_hash[:12], time.monotonic() - begun)
         await self.take_up_overrides()
         await self._save(new)
@@ -218,6 +296,22 @@ class SlowClock:
                 "start only"
             )
 
+    def _release(self) -> None:
+        """What the directory says serves: nothing is held any more."""
+        self.gate.release()
+        self._held_files = frozenset()
+
+    def _answer_asking(self, asking: list["asyncio.Future[str]"], outcome: str) -> None:
+        """Tell who asked for this reload what came of it; where it was superseded, the next one does."""
+        if outcome == "superseded":
+            self._asking = asking + self._asking
+            return
+        if asking:
+            self.gate.asked = None
+        for each in asking:
+            if not each.done():
+                each.set_result(outcome)
+
     def _say(self, progress: str) -> None:
         now_s = self.runtime.build.since_s if self.runtime.build else self.wall_s()
         self.runtime.build = Build("policy", now_s, progress)
@@ -247,7 +341,8 @@ class SlowClock:
         """Whether what was refused is to be read again: its fault may have been the machine's, such as no
         file descriptor left, and then nothing changes that would be noticed."""
         under_way = self._reload is not None and not self._reload.done()
-        if under_way or not self.runtime.pending.keys() - {"signing"}:  # which has a clock of its own
+        waiting = {"signing", *HELD_KINDS}  # which has a clock of its own; which wait for the operator
+        if under_way or not self.runtime.pending.keys() - waiting:
             self._tried_s = now_s
         return now_s - self._tried_s >= RETRY_S
 

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from steer.control.api_token import read_token, token_warnings
+from steer.control.change_gate import ChangeGate
 from steer.control.clock_guard import ClockGuard
 from steer.control.directories import cache_directory, state_directory
 from steer.control.inputs import Inputs, read_inputs
 from steer.control.limits import allowed_connections
 from steer.control.loading import Loader
-from steer.control.map_child import MapBuildError
+from steer.control.map_child import MapBuildError, MapFile
+from steer.control.movement_child import measured
 from steer.control.privileges import drop_privileges, give_to
 from steer.control.runtime import Runtime, Serving
 from steer.control.signing import Signing
@@ -39,6 +41,7 @@ class Start:
 
     runtime: Runtime
     loader: Loader
+    gate: ChangeGate
     environment: Mapping[str, str]
     inputs: Inputs | None
     restored: Serving | None = None
@@ -168,6 +171,10 @@ async def take_first(start: Start, tell: Callable[[str], None]) -> Started | Non
             log.info("serving deployment %d of the store while the new map is built", restored.restored)
             _take(start, restored)
             return Started(start.inputs, databases, map_task)
+        if (restored := await _judge_first(start, start.inputs, await map_task)) is not None:
+            log.info("serving deployment %d of the store until the new version is judged", restored.restored)
+            _take(start, restored)
+            return Started(start.inputs, databases, map_task)
         _take(start, await loader.prepare(start.inputs, databases, await map_task, partly=True))
     except (Refused, MapBuildError) as error:
         faults = error.faults if isinstance(error, Refused) else (build_fault(runtime.directory, error),)
@@ -182,6 +189,17 @@ async def take_first(start: Start, tell: Callable[[str], None]) -> Started | Non
             await asyncio.gather(map_task, return_exceptions=True)
         raise
     return None
+
+
+async def _judge_first(start: Start, inputs: Inputs, map_file: MapFile) -> Serving | None:
+    """What served last, where the directory's version is another one that may have to wait."""
+    current = await asyncio.to_thread(start.loader.store.current)
+    if current is None or not start.gate.must_wait(inputs):
+        return None
+    new = inputs.deployment.policy_hash, map_file.identity
+    if start.gate.decided.pin is None and new == (current.policy_hash, current.map_identity):
+        return None
+    return await start.loader.stored()
 
 
 def _open(
@@ -203,7 +221,9 @@ def _open(
     copies = runtime.copies = ZoneCopies(wall_s, store)
     cache, secret = cache_directory(environment), runtime.cookie_secret
     loader = Loader(runtime.form, runtime.registry, store, signing, copies, cache, secret)
-    return Start(runtime, loader, environment, inputs)
+    gate = ChangeGate(runtime, store, measured)
+    gate.recall()
+    return Start(runtime, loader, gate, environment, inputs)
 
 
 def _hand_over(start: Start) -> None:

@@ -39,6 +39,7 @@ def state_json(runtime: Runtime, now_s: float) -> dict[str, Any]:
         "alarms": [{"name": alarm.name, "text": alarm.text} for alarm in runtime.alarms],
         "overrides": overrides_json(Overrides(runtime.forced_now(now_s), runtime.drains_now(now_s))),
         "pending": _pending(runtime.pending),
+        "held": _held(runtime),
         "signing": serving.signing.as_json() if serving and serving.signing else None,
         "warnings": [fault_json(fault) for fault in serving.inputs.warnings] if serving else [],
         "build": _build(runtime),
@@ -137,6 +138,20 @@ def _pending(pending: Mapping[str, Pending]) -> dict[str, Any] | None:
         "what": " and ".join(sorted(pending)),
         "since_s": min(each.since_s for each in pending.values()),
         "faults": [fault_json(fault) for each in pending.values() for fault in each.faults],
+    }
+
+
+def _held(runtime: Runtime) -> dict[str, Any] | None:
+    held = runtime.held
+    if held is None:
+        return None
+    return {
+        "by": held.by,
+        "hash": held.hash,
+        "since_s": held.since_s,
+        "moved": held.moved,
+        "limit": held.limit,
+        "number": held.number,
     }
 
 

@@ -6,6 +6,7 @@ Under the state directory:
                             absolute paths below it (so that relative references still resolve), `manifest`
                             their SHA-256
     current                 the number of the deployment that served last
+    decisions               what an operator has decided about versions: a rollback, an accepted hash
     overrides               the break-glass lines in force
     states                  the POPs' last states
     keys                    which DNSSEC keys did what when a zone was last signed; no private ones
@@ -176,6 +177,10 @@ class Store:
             ]
         return next((found for n in candidates if (found := self._read_deployment(n))), None)
 
+    def point_at(self, stored: StoredDeployment) -> None:
+        """Make a stored deployment the current one again."""
+        self._replace("current", _json({"number": stored.number}))
+
     def history(self) -> tuple[StoredDeployment, ...]:
         """Every whole deployment in the store, the newest first."""
         found = (self._read_deployment(number) for number in sorted(self._numbers(), reverse=True))
@@ -222,6 +227,14 @@ class Store:
         return into / "files" / stored.directory.relative_to(files)
 
     # --- overrides, states, signatures ---
+
+    def save_decisions(self, data: bytes) -> None:
+        """Keep what an operator has decided about versions."""
+        self._replace("decisions", data)
+
+    def decisions(self) -> bytes:
+        """What was last decided; empty if there is nothing or it is torn."""
+        return self._read("decisions") or b""
 
     def save_overrides(self, data: bytes) -> None:
         """Keep the bytes of the overrides file in force (empty: there is none)."""
@@ -281,6 +294,7 @@ class Store:
             name
             for name in (
                 "current",
+                "decisions",
                 "overrides",
                 "states",
                 "keys",

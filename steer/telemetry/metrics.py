@@ -26,6 +26,7 @@ GROUPS: Mapping[str, tuple[str, str]] = {
     "answers_": ("steer_answers", "rcode"),
     "bytes_": ("steer_bytes", "direction"),
 }
+HELD_KINDS = ("guard", "rollout", "rollback")
 KINDS = (
     "steered",
     "forced",
@@ -70,7 +71,8 @@ class Readings:
     map, geodata); `overrides`: how many are in force, by kind; `now_s`: Unix seconds. `signatures`: how many
     were made, reused and missing when last signed; `signatures_expire_s`: when the first of each zone does
     (Unix seconds); `keys`: (zone, key, what it does), such as `published` or `signs_zone`. `zones`: those
-    that have primaries, by apex."""
+    that have primaries, by apex. `held`: who holds a new version back (guard, rollout, rollback) and which
+    share of the demand it would move, None not measured; None: nobody."""
 
     now_s: float
     version: str
@@ -88,6 +90,7 @@ class Readings:
     signatures_expire_s: Mapping[str, int] = field(default_factory=dict)
     keys: Sequence[tuple[str, str, str]] = ()
     zones: Mapping[str, ZoneReading] = field(default_factory=dict)
+    held: tuple[str, float | None] | None = None
 
 
 class Metrics:
@@ -99,7 +102,7 @@ class Metrics:
         ProcessCollector(registry=self.registry)
         self.reloads = Counter(
             "steer_reloads",
-            "Reloads of policy, geodata and overrides by outcome (done, refused, superseded, unchanged)",
+            "Reloads of all inputs by outcome (done, held, refused, superseded, unchanged)",
             ("outcome",),
             registry=self.registry,
         )
@@ -135,7 +138,7 @@ class Metrics:
             registry=self.registry,
         )
         self.evidence = EvidenceMetrics(self.registry)
-        for outcome in ("done", "refused", "superseded", "unchanged"):
+        for outcome in ("done", "held", "refused", "superseded", "unchanged"):
             self.reloads.labels(outcome)
 
     def render(self, accept: str) -> tuple[bytes, str]:
@@ -181,6 +184,7 @@ def families(now: Readings) -> Iterator[Metric]:
         "Faults of the input that waits to be mended; 0: all is taken up",
         now.pending_faults,
     )
+    yield from _held_families(now)
     yield from _signing_families(now)
     yield from _zone_families(now.zones)
     yield GaugeMetricFamily("steer_plans", "Distinct plans in the map", now.plans)
@@ -212,6 +216,21 @@ def _labelled_families(labelled: Iterable[tuple[tuple[str, ...], int]]) -> Itera
             width = len(LABELLED[kind][1])
             found[kind].add_metric((*values, *[""] * width)[:width], count)
     yield from found.values()
+
+
+def _held_families(now: Readings) -> Iterator[Metric]:
+    held = GaugeMetricFamily(
+        "steer_version_held", "1 while a new version is held back, by whom", labels=("by",)
+    )
+    for kind in HELD_KINDS:
+        held.add_metric((kind,), float(now.held is not None and now.held[0] == kind))
+    yield held
+    if now.held is not None and now.held[1] is not None:
+        yield GaugeMetricFamily(
+            "steer_version_held_moved_ratio",
+            "Share of the demand that the version held by the guard would move",
+            now.held[1],
+        )
 
 
 def _signing_families(now: Readings) -> Iterator[Metric]:

@@ -28,6 +28,22 @@ BEARER = {"Authorization": f"Bearer {TOKEN}"}
 ROUTES = ("/", "/healthz", "/metrics", "/v1/state", "/v1/openapi.json", "/v1/explain?name=www.cdn.example")
 
 
+class FakeChanges:
+    """Answers with what it was asked."""
+
+    async def apply(self, wanted: str | None) -> dict[str, Any]:
+        return {"outcome": "done", "hashes": {}, "summary": str(wanted)}
+
+    async def roll_back(self, number: int | None) -> dict[str, Any]:
+        return {"number": number or 1, "hashes": {}}
+
+    async def history(self) -> dict[str, Any]:
+        return {"deployments": []}
+
+    def movement(self) -> dict[str, Any]:
+        return {"movement": None}
+
+
 class FakeBackend:
     """Answers with what it was asked."""
 
@@ -35,6 +51,7 @@ class FakeBackend:
         self.serving = True
         self.alarm = ""
         self.metrics = Metrics(lambda: None)
+        self.versions: Any = FakeChanges()
         self.changes: list[Mapping[str, Any]] = []
         self.delay_s = 0.0
 
