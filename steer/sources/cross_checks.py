@@ -48,6 +48,14 @@ def _check_node(steer: SteerFile, services: Mapping[str, Service], faults: Fault
     if steer.node.pop is not None and steer.node.pop not in pops:
         fix = suggestion(steer.node.pop, tuple(pops), "the POPs are")
         faults.add(steer.node_at, f"the node stands in POP `{steer.node.pop}`, which no service has", fix)
+    arrivals = steer.node.arrivals
+    if arrivals is not None and arrivals not in services:
+        fix = suggestion(arrivals, tuple(services), "the services are")
+        faults.add(steer.node_at, f"no service `{arrivals}` for the node's `arrivals`", fix)
+    elif arrivals is not None and steer.node.pop in pops and steer.node.pop not in services[arrivals].pops:
+        fix = f"the POPs of `{arrivals}` are {', '.join(sorted(services[arrivals].pops))}"
+        wrong = f"the node's POP `{steer.node.pop}` does not announce service `{arrivals}`"
+        faults.add(steer.node_at, wrong, fix)
 
 
 def _check_services(zone: ZoneFile, services: Mapping[str, Service], faults: Faults) -> None:

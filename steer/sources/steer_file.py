@@ -39,7 +39,7 @@ STEER_KEYS = {
     "rollout": "{nodes: [fra1]}",
     "evidence": "{beacon: {name: b.cdn.example}}",
 }
-NODE_KEYS = {"id": "fra1", "pop": "fra"}
+NODE_KEYS = {"id": "fra1", "pop": "fra", "arrivals": "default"}
 GEODATA_KEYS = {"city": "city.mmdb", "asn": "asn.mmdb"}
 
 KEY_HEX_DIGITS = 32
@@ -100,7 +100,7 @@ def read_steer_file(path: Path, reading: Reading) -> SteerFile | None:
         deployment=deployment,
         max_moved=fields.optional("guard", read_guard, None),
         rollout_nodes=fields.optional("rollout", read_rollout, ()),
-        evidence=fields.optional("evidence", read_evidence, EvidenceSettings()),
+        evidence=fields.optional("evidence", read_evidence(path), EvidenceSettings()),
         evidence_at=fields.location("evidence"),
     )
 
@@ -111,7 +111,11 @@ def _read_node(value: YamlNode, faults: Faults) -> Node | None:
         return None
     node_id = fields.required("id", text("a node's id", 64, "fra1"))
     pop = fields.optional("pop", name("a POP", "fra"), None)
-    return None if node_id is None else Node(node_id, pop)
+    arrivals = fields.optional("arrivals", name("a service", "default"), None)
+    if arrivals is not None and pop is None:
+        fix = "say in which `pop` it stands, or leave `arrivals` out"
+        faults.add(fields.location("arrivals"), "arrivals at a nameserver that stands in no POP", fix)
+    return None if node_id is None else Node(node_id, pop, arrivals)
 
 
 def _read_server(
