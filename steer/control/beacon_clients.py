@@ -14,14 +14,14 @@ def client_of(peer: Address, forwarded: Sequence[str], trusted: Sequence[Prefix]
 
     The proxy nearest to us wrote the last address; whatever stands before the first untrusted one from the
     right, the client itself may have written."""
-    if not _is_in(peer, trusted):
+    if not is_in(peer, trusted):
         return peer
     texts = [text.strip() for line in forwarded for text in line.split(",")]
     for text in reversed(texts[-FORWARDED_MAX:]):
         address = _address(text)
         if address is None:
             return None
-        if not _is_in(address, trusted):
+        if not is_in(address, trusted):
             return address
     return None
 
@@ -32,6 +32,11 @@ def plain(address: Address) -> Address:
     return address if mapped is None else mapped
 
 
+def is_in(address: Address, prefixes: Sequence[Prefix]) -> bool:
+    """Whether one of the prefixes holds the address."""
+    return any(address in prefix for prefix in prefixes if prefix.version == address.version)
+
+
 def _address(text: str) -> Address | None:
     """An address, perhaps with a port: `192.0.2.1:443`, `[2001:db8::1]:443`."""
     if text.startswith("["):
@@ -40,7 +45,3 @@ def _address(text: str) -> Address | None:
         text = text.partition(":")[0]
     address = parse_address(text)
     return None if address is None else plain(address)
-
-
-def _is_in(address: Address, prefixes: Sequence[Prefix]) -> bool:
-    return any(address in prefix for prefix in prefixes if prefix.version == address.version)

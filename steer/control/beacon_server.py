@@ -19,7 +19,7 @@ from ipaddress import ip_address
 
 from aiohttp import web
 
-from steer.control.beacon_clients import client_of, plain
+from steer.control.beacon_clients import client_of, is_in, plain
 from steer.control.beacon_collector import Answer, BeaconCollector
 from steer.control.beacon_report import BODY_BYTES_MAX
 from steer.control.bodies import TooLong, read_bounded
@@ -101,6 +101,8 @@ async def _handle(collector: BeaconCollector, request: web.BaseRequest) -> web.R
     except Exception:
         log.exception("%s %s failed by a fault of steer's own", request.method, request.path)
         response = _response(Answer(500))
+    if response.status >= 400 and not _is_from_proxy(collector, request):
+        response.force_close()  # so that a flood must connect anew, at the gate's rate
     for name, value in _SECURE.items():
         response.headers.setdefault(name, value)
     response.headers.setdefault("Cache-Control", "no-store")
@@ -157,7 +159,16 @@ def _client(collector: BeaconCollector, request: web.BaseRequest) -> Address | N
     if settings is None or remote is None:
         return None
     forwarded = request.headers.getall("X-Forwarded-For", [])
-    return client_of(plain(ip_address(remote.partition("%")[0])), forwarded, settings.trusted_proxies)
+    return client_of(_address(remote), forwarded, settings.trusted_proxies)
+
+
+def _is_from_proxy(collector: BeaconCollector, request: web.BaseRequest) -> bool:
+    settings, remote = collector.world.settings, request.remote
+    return settings is not None and remote is not None and is_in(_address(remote), settings.trusted_proxies)
+
+
+def _address(remote: str) -> Address:
+    return plain(ip_address(remote.partition("%")[0]))
 
 
 def _response(answer: Answer) -> web.Response:

@@ -177,6 +177,27 @@ def test_a_connection_is_one_of_few_and_does_not_last(monkeypatch: pytest.Monkey
     assert story.count("steer_beacon_tickets_total", outcome="connection_refused") == 1
 
 
+def test_a_refusal_ends_the_connection_and_new_ones_have_a_rate() -> None:
+    story = make_story()
+    story.world.settings = BeaconSettings("b.cdn.example")
+
+    async def run() -> tuple[int, int]:
+        async with serving(story) as session:
+            answered = cut = 0
+            for _ in range(80):
+                try:
+                    status, headers, _ = await ask(session, "GET", "/v1/state")
+                    assert (status, headers["Connection"]) == (404, "close")
+                    answered += 1
+                except aiohttp.ClientError:
+                    cut += 1
+            return answered, cut
+
+    answered, cut = asyncio.run(run())
+    assert 64 <= answered < 80
+    assert answered + cut == 80
+
+
 # --- who asks ---
 
 
