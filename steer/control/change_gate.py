@@ -159,7 +159,6 @@ class ChangeGate:
             comparison = Comparison(
                 before,
                 version,
-                self.store.maps,
                 self.runtime.demand(),
                 self.runtime.name_weights(),
             )

@@ -1,6 +1,6 @@
 """Where the parts of the address space are, in outline: continent and AS.
 
-Read from the databases once and kept beside the maps, so that a comparison neither reads them again nor needs
+Kept beside the maps by whoever builds one, so that a comparison neither reads the databases again nor needs
 them when they have been replaced."""
 
 import hashlib
@@ -14,11 +14,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from steer.control.map_geodata import Databases
+from steer.control.map_geodata import Databases, Geodata, read_geodata
 from steer.decide.address_space import Keys, merge_runs
 from steer.decide.movement_tally import CONTINENTS
 from steer.model.networks import FAMILIES, Family
-from steer.sources.geodata import read_asns, read_places
 
 KEPT = 4  # outlines beside one another
 _PREFIX = "outline-"
@@ -55,19 +54,49 @@ def outline_of(
     kept = kept_outline(digests, cache)
     if kept is not None:
         return kept
+    outline = outline_from(read_geodata(databases, progress))
+    keep_outline(outline, digests, cache)
+    return outline
+
+
+def outline_from(geodata: Geodata) -> GeoOutline:
+    """The outline of geodata that has been read."""
+    codes = [
+        CONTINENTS.index(code) if code in CONTINENTS else 0 for code in geodata.places.continent.tolist()
+    ]
+    of_record = np.array([*codes, -1], dtype=np.int8)  # the last, as index -1: no record
     continents: dict[Family, Runs8] = {}
     asns: dict[Family, Runs32] = {}
-    for family in FAMILIES:
-        progress(f"reading where IPv{family} networks are")
-        networks, places = read_places(databases.city, family)
-        codes = [CONTINENTS.index(code) if code in CONTINENTS else 0 for code in places.continent.tolist()]
-        of_record = np.array([*codes, -1], dtype=np.int8)  # the last, as index -1: no record
-        continents[family] = merge_runs(networks.start, of_record[networks.record])
-        networks, numbers = read_asns(databases.asn, family)
-        asns[family] = merge_runs(networks.start, np.append(numbers, np.uint32(0))[networks.record])
-    outline = GeoOutline(continents, asns)
-    _keep(outline, _path(digests, cache))
-    return outline
+    for family, geography in geodata.geography.items():
+        places, networks = geography.places, geography.asns
+        continents[family] = merge_runs(places.start, of_record[places.record])
+        asns[family] = merge_runs(networks.start, np.append(geography.asn, np.uint32(0))[networks.record])
+    return GeoOutline(continents, asns)
+
+
+def keep_outline(outline: GeoOutline, digests: Mapping[str, str], cache: Path) -> None:
+    """Keep it for later; a cache that cannot be written is none."""
+    arrays = {
+        f"{letter}{family}{part}": array
+        for letter, by_family in (("c", outline.continents), ("a", outline.asns))
+        for family, runs in by_family.items()
+        for part, array in zip("sv", runs, strict=True)
+    }
+    path = _path(digests, cache)
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".building-", delete=False) as file:
+            try:
+                np.savez(file, **arrays)  # type: ignore[arg-type]
+                file.flush()
+                os.fsync(file.fileno())
+                Path(file.name).replace(path)
+            except BaseException:
+                Path(file.name).unlink()
+                raise
+        known = sorted(path.parent.glob(f"{_PREFIX}*.npz"), key=lambda each: each.stat().st_mtime)
+        for old in known[:-KEPT]:
+            old.unlink()
 
 
 def joined_continents(outlines: Sequence[GeoOutline], family: Family) -> Runs8:
@@ -84,27 +113,3 @@ def joined_continents(outlines: Sequence[GeoOutline], family: Family) -> Runs8:
 def _path(digests: Mapping[str, str], cache: Path) -> Path:
     together = hashlib.sha256(" ".join(digests.values()).encode()).hexdigest()
     return cache / f"{_PREFIX}{together[:32]}.npz"
-
-
-def _keep(outline: GeoOutline, path: Path) -> None:
-    """Rename it into place; a cache that cannot be written is none."""
-    arrays = {
-        f"{letter}{family}{part}": array
-        for letter, by_family in (("c", outline.continents), ("a", outline.asns))
-        for family, runs in by_family.items()
-        for part, array in zip("sv", runs, strict=True)
-    }
-    with suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".building-", delete=False) as file:
-            try:
-                np.savez(file, **arrays)  # type: ignore[arg-type]
-                file.flush()
-                os.fsync(file.fileno())
-                Path(file.name).replace(path)
-            except BaseException:
-                Path(file.name).unlink()
-                raise
-        known = sorted(path.parent.glob(f"{_PREFIX}*.npz"), key=lambda each: each.stat().st_mtime)
-        for old in known[:-KEPT]:
-            old.unlink()

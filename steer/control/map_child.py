@@ -22,6 +22,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from steer.control.geo_outline import keep_outline, outline_from
 from steer.control.map_geodata import Databases, read_geodata
 from steer.decide.distance_fit import fit_summary
 from steer.decide.evidence_notes import pooled
@@ -119,6 +120,7 @@ def build_into(
     evidence. `summaries`: their file and its SHA-256. Raises Refused for unsound databases or summaries."""
     evidence = _read_evidence(*summaries) if summaries else {}
     geodata = read_geodata(databases, progress)
+    keep_outline(outline_from(geodata), names, path.parent)
     built, notes = build_map_with_notes(deployment, geodata.geography.pop, geodata.places, progress, evidence)
     progress("writing")
     path.parent.mkdir(parents=True, exist_ok=True)

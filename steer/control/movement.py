@@ -6,7 +6,6 @@ import hashlib
 import mmap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
@@ -49,11 +48,10 @@ class Version:
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """Two versions, and what weighs. `demand`: by who asks, empty: addresses count; `name_weights`: how much
-    each name is asked; `cache`: where outlines of databases are kept."""
+    each name is asked. Outlines of databases are kept beside the maps."""
 
     before: Version
     after: Version
-    cache: Path
     demand: Mapping[DemandView, DemandRows] = field(default_factory=dict)
     name_weights: Mapping[str, float] = field(default_factory=dict)
 
@@ -62,7 +60,7 @@ def measure(comparison: Comparison, progress: Callable[[str], None]) -> Movement
     """What moves from the one to the other. Raises Refused for unsound databases, OSError or BadPart for a
     map that is gone or torn."""
     before, after = comparison.before, comparison.after
-    found = [_outline(each, comparison.cache, progress) for each in (before, after)]
+    found = [_outline(each, progress) for each in (before, after)]
     outlines = [each for each in found if each is not None] or [_nothing_known()]
     continents = {family: joined_continents(outlines, family) for family in FAMILIES}
     outline = Outline(
@@ -103,8 +101,8 @@ def _address_unit(family: Family) -> str:
     return "addresses" if family == 4 else "/48s"
 
 
-def _outline(version: Version, cache: Path, progress: Callable[[str], None]) -> GeoOutline | None:
-    digests = version.map_file.databases
+def _outline(version: Version, progress: Callable[[str], None]) -> GeoOutline | None:
+    digests, cache = version.map_file.databases, version.map_file.path.parent
     if version.databases is None:
         return kept_outline(digests, cache)
     return outline_of(version.databases, digests, cache, progress)

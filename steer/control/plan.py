@@ -56,9 +56,7 @@ async def plan(
             state = await _state(directories[0], environment)
             before = await asyncio.to_thread(_serving, directories[0], after, state, environment, Path(top))
             name_weights = names_asked(state) if state else {}
-        comparison = Comparison(
-            before.version, after, cache_directory(environment) / "maps", demand, name_weights
-        )
+        comparison = Comparison(before.version, after, demand, name_weights)
         found = await asyncio.to_thread(_measured, comparison, progress)
         return {
             "before": _told(before),
