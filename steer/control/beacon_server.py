@@ -12,6 +12,7 @@ import hashlib
 import importlib.resources
 import json
 import logging
+import re
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -87,9 +88,10 @@ async def start_beacon(collector: BeaconCollector, listeners: Sequence[socket.so
 
 
 def script_text(sample: float) -> str:
-    """The script for this share of page views."""
+    """The script for this share of page views, without its comments."""
     text = importlib.resources.files("steer.control").joinpath("beacon.js").read_text("utf-8")
-    return text.replace("__SHARE__", repr(float(sample)))
+    text = re.sub(r"^\s*//.*\n", "", text, flags=re.M)
+    return f"// steer: docs/beacon.md\n{text.replace('__SHARE__', repr(float(sample)))}"
 
 
 async def _handle(collector: BeaconCollector, request: web.BaseRequest) -> web.Response:
