@@ -31,6 +31,7 @@ from steer.dataplane.engine import EngineMissing
 from steer.errors import Refused
 from steer.lab.demo import is_news_of_state, order_running_demo, run_demo
 from steer.lab.demo_pops import DemoError
+from steer.lab.simulate_arguments import add_simulate_arguments
 from steer.model.deployment import Deployment
 from steer.sources.demand_file import read_demand
 from steer.sources.overrides_file import time_text
@@ -139,6 +140,9 @@ def make_parser() -> argparse.ArgumentParser:
 
     command = _add(commands, "keys", run_keys, "make, show and roll the DNSSEC keys of a zone")
     add_keys_commands(command)
+
+    command = _add(commands, "simulate", run_simulate_command, "replay days of a simulated Internet")
+    add_simulate_arguments(command)
 
     command = _add(commands, "demo", run_demo_command, "a whole CDN on loopback, to play with")
     command.add_argument("order", nargs="*", metavar="ORDER", help="for a demo that runs already: `kill nrt`")
@@ -263,6 +267,15 @@ def run_keys(given: argparse.Namespace) -> int:
     for line in said.complaints:
         print(line, file=sys.stderr)
     return OK if said.is_good else FAULTS
+
+
+def run_simulate_command(given: argparse.Namespace) -> int:
+    """`steer simulate`."""
+    from steer.lab.simulate_command import run_simulate  # seldom used, and slow to load
+
+    for line in run_simulate(given, sys.stderr):
+        print(line, flush=True)
+    return OK
 
 
 def run_demo_command(given: argparse.Namespace) -> int:

@@ -1,0 +1,26 @@
+"""The arguments of `steer simulate`; apart from what runs, so that other commands need not load that."""
+
+import argparse
+from pathlib import Path
+
+
+def add_simulate_arguments(command: argparse.ArgumentParser) -> None:
+    """The arguments of the command."""
+    command.add_argument(
+        "--data", type=Path, metavar="DIR", help="data of the real Internet (default: a synthetic world)"
+    )
+    command.add_argument(
+        "--days", type=int, metavar="N", help="at least 2; the first only learns (default: 3)"
+    )
+    command.add_argument("--seed", type=int, default=1, metavar="N", help="of the first run (default: 1)")
+    command.add_argument(
+        "--seeds", type=int, default=1, metavar="N", help="run so many seeds and tell the worst (default: 1)"
+    )
+    command.add_argument("--units", type=int, metavar="N", help="client prefixes (default: 20000)")
+    command.add_argument("--quick", action="store_true", help="two days of 2,000 prefixes: about a minute")
+    command.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
+    command.epilog = (
+        "Clients measure, steer learns and answers, and every scheme is judged by the true RTTs against the "
+        "best POP of the hour; `old bad`: of the users whose anycast path has been more than 10 ms off for "
+        "more than six hours, those who are still more than 10 ms off."
+    )

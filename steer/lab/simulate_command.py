@@ -1,0 +1,51 @@
+"""What `steer simulate` runs and prints."""
+
+import argparse
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TextIO
+
+from steer.lab.simulate import SimulationSettings
+from steer.lab.simulate_report import Figures, summary_lines, table, worst_of
+from steer.lab.simulate_run import SimulationOptions, quick_learner, run_seed
+
+QUICK = {"days": 2, "units": 2000}
+_SECONDS_BETWEEN_LINES = 2.0
+
+
+def run_simulate(given: argparse.Namespace, out: TextIO) -> Iterator[str]:
+    """Run the command; gives lines to print; progress goes to `out`. Raises Refused for unsound data."""
+    quick = QUICK if given.quick else {"days": 3, "units": 20_000}
+    days = quick["days"] if given.days is None else given.days
+    units = quick["units"] if given.units is None else given.units
+    options = SimulationOptions(given.data, units, given.quick, SimulationSettings(days=days))
+    runs: list[Figures] = []
+    for seed in range(given.seed, given.seed + given.seeds):
+        settings = replace(options.settings, seed=seed)
+        run = run_seed(replace(options, settings=settings), quick_learner, _Progress(seed, out))
+        runs.append(run.figures)
+        measured = f"{run.figures['measurements']:,} measurements"
+        yield f"seed {seed}, {run.world.name} world, {measured}; in % of users, RTTs in ms:"
+        yield from table(run.figures)
+        yield from summary_lines(run.figures["summary"])
+    worst = worst_of(runs)
+    if len(runs) > 1:
+        yield f"worst of {len(runs)} seeds:"
+        yield from summary_lines(worst)
+    if given.json is not None:
+        given.json.write_text(json.dumps({"seeds": runs, "worst": worst}, indent=1) + "\n")
+        yield f"all figures: {given.json}"
+
+
+class _Progress:
+    """Tells what is going on, at most every few seconds."""
+
+    def __init__(self, seed: int, out: TextIO) -> None:
+        self._seed, self._out, self._told_s = seed, out, float("-inf")
+
+    def __call__(self, text: str) -> None:
+        if time.monotonic() - self._told_s >= _SECONDS_BETWEEN_LINES:
+            print(f"steer: seed {self._seed}: {text}", file=self._out, flush=True)
+            self._told_s = time.monotonic()

@@ -1,0 +1,104 @@
+"""`steer simulate`: worlds from seeds, replayed, judged and told. Files only where the options name them."""
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+from steer.lab.simulate import (
+    Gathered,
+    Learner,
+    Outcome,
+    Progress,
+    Replay,
+    SimulationSettings,
+    gather,
+    judge_hours,
+    see,
+)
+from steer.lab.simulate_caches import cache_figures
+from steer.lab.simulate_learning import Membership, QuickLearner, group_units
+from steer.lab.simulate_map import CORRECTED, ByMap, Product, make_product, partition_of
+from steer.lab.simulate_report import Figures, seed_figures
+from steer.lab.simulate_targets import TargetColumns
+from steer.lab.simulate_verdicts import ByVerdicts
+from steer.lab.world import World, load_world
+from steer.model.evidence import Verdicts
+from steer.model.policy import Tolerance
+from steer.publish.map_sweep import sweep_built
+
+
+@dataclass(frozen=True, slots=True)
+class SimulationOptions:
+    """What to run. `data`: the directory of the real Internet's data, None: a synthetic world; `clients`:
+    draws of client prefixes; `is_quick`: no second map over the whole geodata, without tolerance."""
+
+    data: Path | None = None
+    clients: int = 20_000
+    is_quick: bool = False
+    settings: SimulationSettings = field(default_factory=SimulationSettings)
+
+
+@dataclass(frozen=True, slots=True)
+class SeedRun:
+    """One seed's world, outcome and figures."""
+
+    world: World
+    outcome: Outcome
+    figures: Figures
+
+
+MakeLearner = Callable[[World, TargetColumns, Membership, Path], Learner]
+
+
+def run_seed(options: SimulationOptions, make_learner: MakeLearner, progress: Progress) -> SeedRun:
+    """Replay one seed. Raises Refused for unsound data."""
+    settings = options.settings
+    progress("making the world")
+    world = load_world(options.data, settings.seed, options.clients, days=settings.days + 1)
+    progress(f"{world.name} world: {len(world.units):,} client prefixes, {len(world.resolvers):,} resolvers")
+    clients, columns = see(world)
+    membership = group_units(world, *world.geography(whole=True))
+    with tempfile.TemporaryDirectory(prefix="steer-simulate-") as name:
+        directory = Path(name)
+        product = make_product(world, columns, directory, settings.auto, settings.tolerance)
+        learner = make_learner(world, columns, membership, directory)
+        gathered = gather(world, settings, clients, columns, learner, progress)
+    progress("deciding")
+    verdicts = judge_hours(gathered, settings, product.key(CORRECTED).offered)
+    plain = ByVerdicts(product, membership, settings.auto)
+    steerer = ByMap(product, *world.geography(), gathered.summary, plain.answers)
+    outcome = Replay.begin(world, settings, clients, columns).run(gathered, verdicts, steerer, progress)
+    products = {"tolerance": product} | ({} if options.is_quick else {"exact": _exact(product)})
+    caches = {name: _caches(world, each, gathered, verdicts[-1], progress) for name, each in products.items()}
+    figures = seed_figures(outcome, world, caches)
+    figures |= {"measurements": gathered.measurements, "groups": len(gathered.summary.groups)}
+    return SeedRun(world, outcome, figures)
+
+
+def quick_learner(
+    world: World, columns: TargetColumns, membership: Membership, directory: Path
+) -> QuickLearner:
+    """A learner that goes without the store."""
+    return QuickLearner(columns, membership)
+
+
+def _caches(
+    world: World, product: Product, gathered: Gathered, verdicts: Verdicts, progress: Progress
+) -> Figures:
+    """What the last hour's map costs resolvers, over the whole geodata."""
+    progress("building the map over the whole geodata")
+    geography, places = world.geography(whole=True)
+    known = {product.key(CORRECTED): verdicts}
+    built = product.build(geography, places, gathered.summary, known, progress)
+    partition = partition_of(built, CORRECTED, ecs=True)
+    figures = cache_figures(world, geography, places, sweep_built(built), built.plans, partition)
+    return {**asdict(figures), "plans": len(built.plans)}
+
+
+def _exact(product: Product) -> Product:
+    """The same without tolerance."""
+    zone = product.deployment.zones[0]
+    policy = replace(zone.policies[CORRECTED], tolerance=Tolerance())
+    zone = replace(zone, policies={CORRECTED: policy})
+    return replace(product, deployment=replace(product.deployment, zones=(zone,)))

@@ -1,0 +1,223 @@
+"""The replay: what it says is what the product's parts say, and what plain Python says."""
+
+import json
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from steer.cli import main
+from steer.dataplane.reference_map import ReferenceMap
+from steer.decide.auto import decide
+from steer.lab.schemes import IMC_MIN_SAMPLES, yesterdays_best
+from steer.lab.simulate import (
+    ANYCAST,
+    AUTO_ECS,
+    Gathered,
+    Outcome,
+    Replay,
+    SimulationSettings,
+    gather,
+    judge_hours,
+    see,
+)
+from steer.lab.simulate_clients import Clients
+from steer.lab.simulate_learning import Membership, QuickLearner, group_units
+from steer.lab.simulate_map import AUTO_SCHEME, CORRECTED, EXACT_SCHEME, ByMap, Product, make_product
+from steer.lab.simulate_measurements import Batch, draw_batch
+from steer.lab.simulate_targets import TargetColumns
+from steer.lab.simulate_verdicts import ByVerdicts
+from steer.lab.world import World, load_world
+from steer.model.evidence import Verdicts
+from steer.model.hashing import rendezvous_cost, rendezvous_winner, unit_hash
+from steer.model.policy import AutoSettings, Tolerance
+from steer.publish.map_part import pack_map
+from steer.publish.map_sweep import sweep_built
+
+SETTINGS = SimulationSettings(
+    days=2, seed=5, auto=AutoSettings(margin_ms=5.0, return_margin_ms=2.0), tolerance=Tolerance()
+)
+
+
+@cache
+def world() -> World:
+    return load_world(None, 5, 250, days=3)
+
+
+@cache
+def seen() -> tuple[Clients, TargetColumns]:
+    return see(world())
+
+
+@cache
+def membership() -> Membership:
+    return group_units(world(), *world().geography(whole=True))
+
+
+@cache
+def gathered() -> Gathered:
+    clients, columns = seen()
+    return gather(world(), SETTINGS, clients, columns, QuickLearner(columns, membership()), lambda text: None)
+
+
+@pytest.fixture(scope="module")
+def product(tmp_path_factory: pytest.TempPathFactory) -> Product:
+    directory: Path = tmp_path_factory.mktemp("policy")
+    return make_product(world(), seen()[1], directory, SETTINGS.auto, SETTINGS.tolerance)
+
+
+@pytest.fixture(scope="module")
+def verdicts(product: Product) -> list[Verdicts]:
+    return judge_hours(gathered(), SETTINGS, product.key(CORRECTED).offered)
+
+
+@pytest.fixture(scope="module")
+def outcome(product: Product, verdicts: list[Verdicts]) -> Outcome:
+    plain = ByVerdicts(product, membership(), SETTINGS.auto)
+    steerer = ByMap(product, *world().geography(), gathered().summary, plain.answers)
+    return Replay.begin(world(), SETTINGS, *seen()).run(gathered(), verdicts, steerer, lambda text: None)
+
+
+def test_a_map_without_tolerance_answers_as_the_verdicts_say(
+    product: Product, verdicts: list[Verdicts]
+) -> None:
+    plain = ByVerdicts(product, membership(), SETTINGS.auto)
+    steerer = ByMap(product, *world().geography(), gathered().summary, plain.answers)
+    moved = 0
+    for said in verdicts[::12]:
+        told = steerer.steer(said)
+        np.testing.assert_array_equal(told[AUTO_SCHEME].by_client, told[EXACT_SCHEME].by_client)
+        np.testing.assert_array_equal(told[AUTO_SCHEME].by_resolver, told[EXACT_SCHEME].by_resolver)
+        moved += int((told[AUTO_SCHEME].by_client != seen()[1].anycast).sum())
+    assert moved > 20
+
+
+def test_answers_are_those_of_the_reference_engine(product: Product, verdicts: list[Verdicts]) -> None:
+    """Leaf, plan and the alternative of each unit, by the engine's own look-up and the one hash."""
+    known = {product.key(CORRECTED): verdicts[-1]}
+    built = product.build(*world().geography(), gathered().summary, known, lambda text: None)
+    told = product.answers(built, sweep_built(built), CORRECTED).by_client
+    engine = ReferenceMap(b"".join(pack_map(built, bytes(16), {})))
+    partition = engine.partition(0, b"\xc0\x00\x02\x01", True)
+    plans, units = built.plans, world().units
+    weighted = 0
+    for row, (family, start) in enumerate(zip(units.family.tolist(), units.start.tolist(), strict=True)):
+        plan = engine.plan(engine.row_class(engine.row(family, start)), partition)
+        first, count = int(plans.alternative_offset[plan]), int(plans.alternative_count[plan])
+        if count:
+            bits = int((plans.unit4_bits if family == 4 else plans.unit6_bits)[plan])
+            unit = start >> 64 - bits << 64 - bits
+            address = (unit << 64 if family == 6 else 0xFFFF << 32 | unit >> 32).to_bytes(16, "big")
+            key = product.deployment.deployment_key
+            costs = []
+            for weight, _, text in plans.alternatives[first : first + count].tolist():
+                hashed = unit_hash(key, "weight", plans.texts[text], "c", bits, address)
+                costs.append((rendezvous_cost(hashed), weight))
+            plan = int(plans.alternatives[first + rendezvous_winner(costs)][1])
+            weighted += 1
+        target = int(plans.plan_targets[plan, 0])
+        assert product.columns.names[told[row]] == plans.targets[target][1]
+    assert weighted > 10
+
+
+def test_verdicts_of_an_hour_need_nothing_later(product: Product, verdicts: list[Verdicts]) -> None:
+    summary, hour = gathered().summary, 30
+    rows = summary.period <= hour
+    until = {
+        name: getattr(summary, name)[rows]
+        for name in (
+            "group", "target", "period", "count", "p50_ms", "p75_ms", "p50_error_ms", "p75_error_ms"
+        )
+    }  # fmt: skip
+    earlier = type(summary)(
+        service=summary.service,
+        targets=summary.targets,
+        period_s=summary.period_s,
+        periods=summary.periods[: hour + 1],
+        groups=summary.groups,
+        catchment=summary.catchment[:, : hour + 1],
+        **until,
+    )
+    offered = product.key(CORRECTED).offered
+    alone = decide(earlier, SETTINGS.auto, SETTINGS.tolerance, offered)
+    np.testing.assert_array_equal(alone.first, verdicts[hour].first)
+    np.testing.assert_array_equal(alone.decides, verdicts[hour].decides)
+
+
+def test_a_day_is_judged_by_the_truth(outcome: Outcome) -> None:
+    """Anycast's figures against a plain loop over the hours; `auto` does better."""
+    users = world().units.users
+    late = weight = old = 0.0
+    for hour in range(24, 48):
+        state = world().at(hour)
+        for row in range(len(users)):
+            best = min(state.rtt_ms[row, column] for column in seen()[1].pops)
+            late += users[row] * (state.rtt_ms[row, 0] - best > 10)
+            old += users[row] * (state.bad_age_h[row] > 6)
+            weight += users[row]
+    tally = outcome.tallies[ANYCAST]
+    assert tally.late[0] / tally.weight == pytest.approx(late / weight)
+    assert tally.old_weight / tally.weight == pytest.approx(old / weight)
+    assert tally.load.sum() == pytest.approx(weight)
+    auto = outcome.tallies[AUTO_ECS]
+    assert auto.late[0] < 0.8 * tally.late[0]
+    assert auto.old_late / auto.old_weight < 0.8
+    worse, better, same = outcome.harm[ANYCAST]
+    assert (worse, better, same) == (0.0, 0.0, 1.0)
+
+
+def test_violators_keep_what_they_were_told(outcome: Outcome) -> None:
+    tally = outcome.tallies[AUTO_ECS]
+    for row in range(0, len(tally.lag_hours), 7):
+        lag = int(tally.lag_hours[row])
+        assert tally.used()[row] == tally.told[lag][row]
+        assert tally.used(begins=True)[row] == tally.told[min(lag + 1, len(tally.told) - 1)][row]
+    assert (tally.lag_hours > 0).any()
+
+
+def test_beacons_try_what_the_page_script_tries() -> None:
+    clients, columns = seen()
+    batch = draw_batch(world(), 3, clients, columns, 1.0, np.random.default_rng(1))
+    expected = world().measurements_per_day.sum() / 24
+    anycast = int((batch.target == columns.anycast).sum())
+    assert abs(anycast - expected) < 5 * np.sqrt(expected)
+    nearest = columns.pops[clients.units.order[batch.unit, 0]]
+    assert int((batch.target == nearest).sum()) == anycast
+    assert (batch.rtt_ms > 0).all()
+
+
+def test_yesterdays_best_is_the_lowest_quartile_of_enough() -> None:
+    clients, columns = seen()
+    chance = np.random.default_rng(3)
+    count = 4000
+    unit = chance.integers(0, 8, count).astype(np.int32)
+    target = chance.choice(np.array([columns.anycast, *columns.pops[:3]]), count).astype(np.int16)
+    rtt_ms = chance.uniform(5, 300, count).astype(np.float32)
+    few = (unit == 3) & (target == columns.pops[0])
+    rtt_ms[few] = 1.0  # the fastest of all, but too seldom
+    few[np.flatnonzero(few)[: IMC_MIN_SAMPLES - 1]] = False
+    kept = ~few
+    batch = Batch(np.zeros(kept.sum()), unit[kept], target[kept], target[kept], rtt_ms[kept])
+    found = yesterdays_best([batch], clients, columns).by_client
+    for row in range(8):
+        quartile = {}
+        for column in set(batch.target.tolist()):
+            values = sorted(batch.rtt_ms[(batch.unit == row) & (batch.target == column)].tolist())
+            if len(values) >= IMC_MIN_SAMPLES:
+                quartile[column] = values[int((len(values) - 1) * 0.25)]
+        assert quartile[found[row]] == pytest.approx(min(quartile.values()), abs=0.002)
+    assert found[3] != columns.pops[0]
+    assert (found[8:] == columns.anycast).all()
+
+
+def test_the_command_tells_and_writes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "figures.json"
+    assert main(["simulate", "--quick", "--units", "120", "--seed", "3", "--json", str(file)]) == 0
+    told = capsys.readouterr()
+    assert "old bad paths left" in told.out
+    assert "making the world" in told.err
+    figures = json.loads(file.read_text())
+    assert figures["seeds"][0]["seed"] == 3
+    assert len(figures["seeds"][0]["lines"]) == 8
+    assert figures["worst"].keys() == figures["seeds"][0]["summary"].keys()
