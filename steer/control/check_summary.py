@@ -55,6 +55,12 @@ def summary_of(
     yield f"policy {deployment.policy_hash[:12]}"
     yield f"zones {len(deployment.zones)}, steered names {names}, POPs {pops}"
     yield f"plans {len(plans)}, answers that steered names can give {_total(deployment.zones, answers)}"
+    if deployment.max_moved is not None:
+        limit = f"{100 * deployment.max_moved:g} % of the demand"
+        yield f"the guard holds a new version that moves more than {limit}"
+    if deployment.rollout_nodes:
+        waits = "takes it up" if deployment.node.id in deployment.rollout_nodes else "waits"
+        yield f"rollout: first {_some(deployment.rollout_nodes)}; this node, {deployment.node.id}, {waits}"
     for zone in deployment.zones:
         if zone.primaries:
             yield f"zone {zone.apex} comes from {' and '.join(map(str, zone.primaries))}: {_copy(zone)}"
@@ -62,8 +68,13 @@ def summary_of(
             yield f"zone {zone.apex} is signed: {_keys(zone.dnssec, now_s)}"
     further = [each for zone in deployment.zones for each in _further(zone)]
     if further:
-        more = f" and {len(further) - LISTED_MAX} more" if len(further) > LISTED_MAX else ""
-        yield f"with hints for each client: {', '.join(further[:LISTED_MAX])}{more}"
+        yield f"with hints for each client: {_some(further)}"
+
+
+def _some(words: Sequence[str]) -> str:
+    """The first of them, and how many more there are."""
+    more = f" and {len(words) - LISTED_MAX} more" if len(words) > LISTED_MAX else ""
+    return f"{', '.join(words[:LISTED_MAX])}{more}"
 
 
 def _copy(zone: Zone) -> str:

@@ -50,6 +50,7 @@ async def plan(
     with tempfile.TemporaryDirectory(prefix="steer-") as top:
         after = await _version(directories[-1], environment, progress)
         name_weights: Mapping[str, float] = {}
+        state = None
         if len(directories) == 2:
             before = Told(await _version(directories[0], environment, progress), str(directories[0]))
         else:
@@ -57,7 +58,11 @@ async def plan(
             before = await asyncio.to_thread(_serving, directories[0], after, state, environment, Path(top))
             name_weights = names_asked(state) if state else {}
         comparison = Comparison(before.version, after, demand, name_weights)
-        found = await asyncio.to_thread(_measured, comparison, progress)
+        found: dict[str, Any] | None = None
+        if state and not demand and (state.get("held") or {}).get("hash") == after.hash:
+            found = await _measured_by_server(directories[0], after, environment)
+        if found is None:
+            found = await asyncio.to_thread(_measured, comparison, progress)
         return {
             "before": _told(before),
             "after": _told(Told(after, str(directories[-1]))),
@@ -128,6 +133,16 @@ def _measured(comparison: Comparison, progress: Progress) -> dict[str, Any]:
     except (OSError, BadPart) as error:
         fix = "let `steer plan` read the state directory, or run it again"
         raise Refused([Fault("map", 0, 0, f"a map cannot be read: {error}", fix)]) from error
+
+
+async def _measured_by_server(
+    directory: Path, after: Version, environment: Mapping[str, str]
+) -> dict[str, Any] | None:
+    """What the server's guard measured of this very version; None where it did not."""
+    api = await asyncio.to_thread(api_of, directory, environment)
+    found = await ask_server(api, directory, "/v1/movement", {})
+    movement = found["movement"] if found else None
+    return movement if movement and movement["hash"] == after.hash else None
 
 
 async def _version(directory: Path, environment: Mapping[str, str], progress: Progress) -> Version:

@@ -7,7 +7,11 @@ from typing import Any
 
 import pytest
 
+from steer.control.directories import summaries_file
+from steer.model.evidence import GroupKind
+from steer.publish.evidence_file import write_summaries
 from tests.control.cdn import ADDRESS, TOKYO, Cdn, Server, wait_for
+from tests.control.test_explain_evidence import summary
 from tests.control.test_restart import saved
 
 TOKEN = "a-token-of-more-than-sixteen-characters"
@@ -33,9 +37,9 @@ def settings(cdn: Cdn, guard: str = GUARD, more: str = "", port: int = 0) -> str
 def held(server: Server, by: str) -> dict[str, Any]:
     """The version that waits, once it does."""
 
-    def look() -> dict[str, Any] | None:
+    def look() -> dict[str, Any]:
         found = server.state["held"]
-        return dict(found) if found and found["by"] == by else None
+        return dict(found) if found and found["by"] == by else {}
 
     return wait_for(look, f"a version held by the {by}")
 
@@ -166,6 +170,90 @@ def test_new_geodata_passes_the_guard(guarded: Cdn) -> None:
     guarded.write_city({"133.0.0.0/8": ("BR", "SA", -23.0, -46.0)})
     assert held(server, "guard")["moved"] > 0.05
     assert server.ask() == NRT
+
+
+def learn(cdn: Cdn, *groups: tuple[GroupKind, str, tuple[float, float, float, float], int]) -> None:
+    """Put a summary where `learn` leaves it."""
+    path = summaries_file(cdn.state)
+    path.parent.mkdir(exist_ok=True)
+    write_summaries(path, {"default": summary(groups)})
+
+
+def test_poisoned_evidence_moves_no_more_than_the_guard_lets_pass(guarded: Cdn) -> None:
+    guarded.write("steer.yaml", settings(guarded, guard="{max_moved: 0.05%}"))
+    guarded.write("cdn.example.yaml", guarded.zone("auto"))
+    server = guarded.serve()
+    assert server.ask() == (ADDRESS["anycast"],)
+    learn(guarded, (GroupKind.AS_METRO, "4730", (260.0, 25.0, 300.0, 240.0), 2))  # all of the AS
+    waits = held(server, "guard")
+    assert 0.0005 < waits["moved"] < 0.01
+    assert server.ask() == (ADDRESS["anycast"],)
+    assert "Traceback" not in server.log
+    told = guarded.command("plan", str(guarded.directory), "--json")
+    assert json.loads(told.stdout)["causes"] == ["evidence"]
+    learn(guarded, (GroupKind.UNIT, TOKYO, (260.0, 25.0, 300.0, 240.0), 2))  # one /24
+    server.wait_for_answer("fra")
+    assert server.state["held"] is None
+
+
+def on_a_port(cdn: Cdn, port: int) -> Server:
+    """A server whose API is where the commands look for it."""
+    cdn.write("steer.yaml", settings(cdn, port=port))
+    server = cdn.serve()
+    wait_for(lambda: saved(cdn, 1), "a saved deployment")
+    return server
+
+
+def test_the_commands(guarded: Cdn) -> None:
+    directory = str(guarded.directory)
+    server = on_a_port(guarded, 21510)
+    guarded.write("cdn.example.yaml", guarded.zone("'pop:gru'"))
+    waits = held(server, "guard")
+    told = guarded.command("apply", directory)
+    assert told.returncode == 1
+    assert f"--force {waits['hash']}" in told.stderr
+    told = guarded.command("plan", directory)
+    assert f"steer apply {directory} --force {waits['hash']}" in told.stdout
+    assert "the running server test1" in told.stdout
+    assert json.loads(guarded.command("plan", directory, "--json").stdout)["moved"] == waits["moved"]
+    assert guarded.command("apply", directory, "--force", "0123456789abcdef").returncode == 1
+    assert server.ask() == NRT
+    told = guarded.command("apply", directory, "--force", waits["hash"])
+    assert (told.returncode, told.stdout.split(":")[0]) == (0, "taken up")
+    assert server.ask() == GRU
+    told = guarded.command("apply", directory)
+    assert (told.returncode, told.stdout.split(":")[0]) == (0, "serves already")
+    assert "what changed: nothing" in guarded.command("plan", directory).stdout
+    wait_for(lambda: saved(guarded, 2), "a second saved deployment")
+    told = guarded.command("rollback", "-d", directory)
+    assert (told.returncode, told.stdout.splitlines()[0][:19]) == (0, "deployment 1 serves")
+    assert server.ask() == NRT
+    lines = guarded.command("rollback", "-d", directory, "--list").stdout.splitlines()
+    assert [line.split()[0] for line in lines] == ["2", "1"]
+    assert lines[1].endswith("serves")
+    assert guarded.command("rollback", "9", "-d", directory).returncode == 1
+    told = guarded.command("plan", directory)
+    assert "pop:nrt > pop:gru" in told.stdout, "from what was rolled back to"
+
+
+def test_the_commands_without_a_server_or_a_token(guarded: Cdn) -> None:
+    directory = str(guarded.directory)
+    told = guarded.command("apply", directory)
+    assert told.returncode == 1
+    assert "no server of this directory answers" in told.stderr
+    assert guarded.command("rollback", "--list", "-d", directory).stdout == "nothing has served here yet\n"
+    assert guarded.command("rollback", "-d", directory).returncode == 1
+    guarded.write("steer.yaml", settings(guarded).replace("api_token_file: api.token\n", ""))
+    assert "without a token" in guarded.command("apply", directory).stderr
+    guarded.write("steer.yaml", settings(guarded).replace("api: '127.0.0.1:0'\n", ""))
+    assert "has no `api`" in guarded.command("apply", directory).stderr
+
+
+def test_a_check_tells_of_guard_and_rollout(guarded: Cdn) -> None:
+    guarded.write("steer.yaml", settings(guarded, more="rollout: {nodes: [a, b]}\n"))
+    told = guarded.command("check", str(guarded.directory)).stdout
+    assert "moves more than 5 % of the demand" in told
+    assert "rollout: first a, b; this node, test1, waits" in told
 
 
 def rolled_back(cdn: Cdn) -> Server:
