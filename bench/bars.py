@@ -11,6 +11,7 @@ from bench.tables import interval
 ECHO_RATIO = 1.15
 SIGNED_ECHO_RATIO = 1.35  # of an echo whose replies are as long
 MAP_SECONDS, MAP_CHILD_MIB, CACHE_SECONDS = 90.0, 2048.0, 1.0
+LEARNED_SECONDS = 60.0
 TICK_MS = 20.0
 SIGNING_SECONDS = 30.0  # seconds, not minutes
 LATENCY_RATIO = 1.2
@@ -84,6 +85,13 @@ def _map(result: dict[str, Any]) -> Iterator[Bar]:
         yield _at_most(f"from the cache at {pops} POPs, s", one["cache_s"], CACHE_SECONDS)
 
 
+def _learned(result: dict[str, Any]) -> Iterator[Bar]:
+    what = f"map learned of {result['groups']:,} groups at {result['pops']} POPs, processor s"
+    yield _at_most(what, result["child_cpu_s"], LEARNED_SECONDS)
+    yield _at_most("its child, MiB", result["child_peak_mib"], MAP_CHILD_MIB)
+    yield _interval_at_most("a tick with it, ms", result["tick"]["total_ms"], TICK_MS)
+
+
 def _swap(result: dict[str, Any]) -> Iterator[Bar]:
     what = f"tick of {result['pops']} POPs and {result['plans']:,} plans, ms"
     yield _interval_at_most(what, result["total_ms"], TICK_MS)
@@ -122,6 +130,7 @@ JUDGES = {
     "signed": _signed,
     "map": _map,
     "swap": _swap,
+    "learned": _learned,
     "signing": _signing,
     "latency": _latency,
     "memory": _memory,

@@ -145,6 +145,28 @@ def _swap(result: dict[str, Any]) -> Iterator[str]:
     yield table(["part", "ms"], [*rows, ["slowest", f"{result['slowest_ms']:.2f}"]])
 
 
+def _learned(result: dict[str, Any]) -> Iterator[str]:
+    yield "## A map with evidence"
+    yield (
+        f"{result['groups']:,} groups of clients, {result['pops']} POPs, one policy `auto`, one `nearest`.\n"
+        "Every group's RTTs and catchment are drawn by themselves, which leaves little to merge. To compare\n"
+        f"machines: sorting {result['calibration_keys']:,} numbers took {result['calibration_s']:.2f} s."
+    )
+    rows = [
+        ["processor time of the child, s", f"{result['child_cpu_s']:.1f}"],
+        ["by the clock, s", f"{result['cold_s']:.1f}"],
+        ["from the cache, s", f"{result['cache_s']:.2f}"],
+        ["child, MiB at most", f"{result['child_peak_mib']:.0f}"],
+        ["map and its evidence, MiB", f"{result['file_mib']:.0f} and {result['evidence_mib']:.0f}"],
+        ["plans", f"{result['plans']:,}"],
+        ["leaves", f"{result['leaves']:,}"],
+        ["leaves of `auto`", f"{result['auto_leaves']:,}"],
+        ["leaves of `auto` without a tolerance", f"{result['exact_leaves']:,}"],
+        ["a tick, ms", interval(result["tick"]["total_ms"])],
+    ]
+    yield table(["", ""], rows)
+
+
 def _signing(result: dict[str, Any]) -> Iterator[str]:
     yield "## Signing"
     count, start_s, kept_s = (
@@ -220,6 +242,7 @@ SECTIONS = {
     "signed": _signed,
     "map": _map,
     "swap": _swap,
+    "learned": _learned,
     "signing": _signing,
     "latency": _latency,
     "memory": _memory,

@@ -13,6 +13,7 @@ from typing import Any
 from bench.policies import Policy, write_directory
 from bench.progress import say
 from bench.world import World
+from steer.control.directories import summaries_file
 from steer.control.inputs import Inputs, find_databases, read_inputs
 from steer.control.map_child import MapFile, ensure_map
 from steer.control.map_geodata import Databases
@@ -51,9 +52,20 @@ def redeploy(directory: Path, state: Path) -> Deployed:
     inputs = read_inputs(directory.absolute())
     databases = find_databases(inputs.deployment, state)
     started = time.monotonic()
-    building = ensure_map(inputs.deployment, databases, state / MAPS, lambda text: say(f"  map: {text}"))
+    building = ensure_map(
+        inputs.deployment,
+        databases,
+        state / MAPS,
+        lambda text: say(f"  map: {text}"),
+        summaries_path(state),
+    )
     map_file = asyncio.run(building)
     return Deployed(directory, inputs, databases, map_file, time.monotonic() - started)
+
+
+def summaries_path(state: Path) -> Path:
+    """Where a server's state directory has what was learned; it need not be there."""
+    return summaries_file(state)
 
 
 def map_shape(map_path: Path) -> dict[str, int]:
