@@ -33,6 +33,7 @@ REQUEST_S_MAX = 10.0
 IDLE_S_MAX = 30.0
 SPOOL_RETRY_S = 60
 QUERY_TEXT_MAX = 300  # characters of one query parameter
+DEMAND_TOP, DEMAND_TOP_MAX = 100, 1000  # units in an answer
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 log = logging.getLogger("steer.api")
@@ -65,6 +66,9 @@ class Backend(Protocol):
 
     async def change_overrides(self, change: Mapping[str, Any]) -> dict[str, Any]:
         """Add or take back a break-glass line. Raises Refused where the change makes no sense."""
+
+    async def demand(self, top: int) -> dict[str, Any]:
+        """The body of `/v1/demand`, with so many units."""
 
     async def take_measurements(self, batch: Batch) -> dict[str, Any]:
         """Take a batch of measurements. Raises Refused for one of too many rows, SpoolFull."""
@@ -105,6 +109,7 @@ def make_app(
             web.get("/metrics", _metrics),
             web.get("/v1/state", _state),
             web.get("/v1/explain", _explain),
+            web.get("/v1/demand", _demand),
             web.get("/v1/openapi.json", _openapi),
             web.post("/v1/overrides", _overrides),
             web.get("/v1/history", _history),
@@ -194,6 +199,18 @@ async def _explain(request: web.Request) -> web.Response:
         query["name"], query.get("type", "A"), query.get("client", ""), query.get("resolver", "")
     )
     return _json(answer)
+
+
+async def _demand(request: web.Request) -> web.Response:
+    given = dict(request.query)
+    text = given.pop("top", str(DEMAND_TOP))
+    top = int(text) if text.isascii() and text.isdigit() and len(text) <= 4 else 0
+    faults = [Fault(key, 0, 0, "no such parameter", "use top") for key in given]
+    if not 1 <= top <= DEMAND_TOP_MAX:
+        faults.append(Fault("top", 0, 0, "is no number in range", f"write 1 to {DEMAND_TOP_MAX}"))
+    if faults:
+        raise Refused(faults)
+    return _json(await request.app[BACKEND].demand(top))
 
 
 async def _overrides(request: web.Request) -> web.Response:

@@ -14,6 +14,7 @@ from steer.control.runtime import Runtime
 from steer.control.slow_clock import SlowClock
 from steer.control.state_report import overrides_json, state_json
 from steer.errors import Fault, Refused
+from steer.telemetry.demand import demand_json
 from steer.telemetry.metrics import Metrics
 
 EXPLAINING_MAX = 2  # at once, so that a flood of questions leaves threads for the clocks
@@ -59,6 +60,11 @@ class ServerBackend:
         async with self._explaining:
             found = await asyncio.to_thread(explain, world, question)
         return {**found, "text": explanation_text(found)}
+
+    async def demand(self, top: int) -> dict[str, Any]:
+        """How much is asked, by whom most."""
+        demand = self._runtime.demand_seen
+        return await asyncio.to_thread(demand_json, demand, top)
 
     async def change_overrides(self, change: Mapping[str, Any]) -> dict[str, Any]:
         """Write the change into overrides.yaml and put it in force at once. Raises Refused."""

@@ -30,6 +30,7 @@ log = logging.getLogger("steer.control")
 class EvidenceWays:
     """What is open. `beacon`: the addresses in use of page scripts."""
 
+    desk: SpoolDesk
     intake: MeasurementIntake
     beacon: tuple[Endpoint, ...]
 
@@ -67,7 +68,7 @@ async def evidence_ways(
         addresses = tuple(Endpoint.of(each.getsockname()) for each in listeners)
         for address in addresses:
             log.info("page scripts on http://%s/beacon.js", address)
-        yield EvidenceWays(intake, addresses)
+        yield EvidenceWays(desk, intake, addresses)
     finally:
         if server is not None:
             await server.stop()

@@ -25,6 +25,7 @@ def openapi_description() -> dict[str, Any]:
         "paths": {
             "/v1/state": {"get": _get("state", "What serves, how the POPs are, and what waits", "State")},
             "/v1/explain": {"get": _explain()},
+            "/v1/demand": {"get": _demand()},
             "/v1/overrides": {"post": _overrides()},
             **changes_paths(_FAULTS),
             **evidence_paths(_FAULTS),
@@ -74,6 +75,20 @@ def _explain() -> dict[str, Any]:
             "schema": {"type": "string", "maxLength": 300},
         }
         for name, text in texts.items()
+    ]
+    operation["responses"]["400"] = _FAULTS
+    return operation
+
+
+def _demand() -> dict[str, Any]:
+    operation = _get("demand", "How many queries for steered names come per client unit, decayed", "Demand")
+    operation["parameters"] = [
+        {
+            "name": "top",
+            "in": "query",
+            "description": "How many units are shown, the largest first",
+            "schema": {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100},
+        }
     ]
     operation["responses"]["400"] = _FAULTS
     return operation
@@ -166,7 +181,33 @@ def _schemas() -> dict[str, Any]:
             counters={"type": "object", "additionalProperties": {"type": "integer"}},
         ),
         "Explanation": {"type": "object"},
+        "Demand": _demand_schema(),
     }
+
+
+def _demand_schema() -> dict[str, Any]:
+    number, integer, moment = (
+        {"type": "number"},
+        {"type": "integer"},
+        {"type": "number", "description": "Unix seconds"},
+    )
+    unit = _object(
+        prefix={"type": "string", "description": "A /24 or /48; where these were too many, a /16 or /32"},
+        by={"enum": ["ecs", "resolver"], "description": "Whether ECS named it, or it is the resolver's"},
+        queries=number,
+    )
+    return _object(
+        at_s=moment,
+        since_s=moment,
+        half_life_s=number,
+        queries=number,
+        ecs_queries=number,
+        resolver_queries=number,
+        queries_of_unknown_units=number,
+        units=integer,
+        wider_units=integer,
+        top={"type": "array", "items": unit},
+    )
 
 
 def _object(**properties: dict[str, Any]) -> dict[str, Any]:

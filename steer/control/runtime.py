@@ -30,7 +30,10 @@ from steer.model.service import Service
 from steer.model.status import Alarm, Observation
 from steer.publish.records_part import WireSettings
 from steer.telemetry.counters import Registry
+from steer.telemetry.demand import Demand
 from steer.telemetry.metrics import Metrics, Readings
+
+DEMAND_QUERIES_MIN = 1000  # fewer are chance
 
 log = logging.getLogger("steer.control")
 states_log = logging.getLogger("steer.control.states")  # of its own, so that the demo can show it alone
@@ -178,6 +181,7 @@ class Runtime:
         self.book = HealthBook()
         self.clock_alarm: Alarm | None = None
         self.pending: dict[str, Pending] = {}
+        self.demand_seen = Demand()
         self.build: Build | None = None
         self.held: Held | None = None
         self.swaps = Swaps()
@@ -415,8 +419,9 @@ class Runtime:
         return {labels[1]: count + 1.0 for labels, count in self.labelled() if labels[0] == "name"}
 
     def demand(self) -> dict[DemandView, DemandRows]:
-        """What is known of how much each part of the address space asks; nothing: addresses count."""
-        return {}
+        """What is known of how much each part of the address space asks; nothing: addresses count, until
+        enough queries came to stand for the rest."""
+        return self.demand_seen.rows() if self.demand_seen.total >= DEMAND_QUERIES_MIN else {}
 
     def hashes(self) -> dict[str, str]:
         """What serves, by hash."""

@@ -18,6 +18,7 @@ from steer.control.backend import ServerBackend
 from steer.control.evidence_ways import evidence_ways
 from steer.control.fast_clock import fast_clock, save_states
 from steer.control.limits import give_way
+from steer.control.observing import Observing
 from steer.control.runtime import Runtime
 from steer.control.sd_notify import ServiceManager, service_manager
 from steer.control.secondary import Secondary
@@ -27,7 +28,6 @@ from steer.control.startup import Bound, Start, bound, read_start, take_first
 from steer.control.watch import Signatures, signatures
 from steer.dataplane.engine import load_engine
 from steer.model.deployment import Endpoint
-from steer.model.service import Prefix
 from steer.model.status import PopState
 from steer.sources.status_poll import StatusPoller, poll_targets
 
@@ -135,7 +135,8 @@ async def _answer(
     stack = AsyncExitStack()
     try:
         state = start.loader.store.directory
-        opened = evidence_ways(runtime, state, sockets.beacon, _unknown_resolver, options.wall_s)
+        observing = Observing(runtime, start.loader.store, options.wall_s, time.monotonic)
+        opened = evidence_ways(runtime, state, sockets.beacon, observing.resolver_of, options.wall_s)
         ways = await stack.enter_async_context(opened)
         if sockets.listener is not None:
             backend = ServerBackend(runtime, slow, options.wall_s, ways.intake)
@@ -153,6 +154,7 @@ async def _answer(
             asyncio.create_task(signing_clock(runtime, start.loader, options.wall_s), name="signing clock"),
             asyncio.create_task(slow.run(known, started), name="slow clock"),
             asyncio.create_task(slow.secondary.run(), name="secondary"),
+            asyncio.create_task(observing.run(ways.desk), name="observing"),
         ]
         await asyncio.gather(*clocks)
     finally:
@@ -187,10 +189,6 @@ async def _hear_first(runtime: Runtime, poller: StatusPoller, options: Options) 
     if not await poller.first_round(limit_s):
         log.warning("not every POP was heard of within %.1f s; serving with those that were", limit_s)
     runtime.observe(poller.take(), options.wall_s())
-
-
-async def _unknown_resolver(_: str) -> Prefix | None:
-    return None
 
 
 @contextmanager

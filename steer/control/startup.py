@@ -18,6 +18,7 @@ from steer.control.limits import allowed_connections
 from steer.control.loading import Loader
 from steer.control.map_child import MapBuildError, MapFile
 from steer.control.movement_child import measured
+from steer.control.observing import recalled
 from steer.control.privileges import drop_privileges, give_to
 from steer.control.runtime import Runtime, Serving
 from steer.control.signing import Signing
@@ -150,6 +151,7 @@ async def take_first(start: Start, tell: Callable[[str], None]) -> Started | Non
     `tell` hears of progress."""
     runtime, loader = start.runtime, start.loader
     _recall(start)
+    runtime.demand_seen = recalled(loader.store, runtime.started_s)
     if start.inputs is None:
         assert start.restored is not None
         _take(start, start.restored)

@@ -16,7 +16,8 @@ from steer.model.service import Prefix, Service, Target
 @dataclass(frozen=True, slots=True)
 class Node:
     """This nameserver: its id, and the POP in which it stands (if any). `arrivals`: the service that is
-    announced as the nameserver is, so that who reaches it shows that service's catchment; None: none is."""
+    announced as all its addresses are, so that who reaches it shows that service's catchment; None: none
+    is."""
 
     id: str
     pop: str | None = None

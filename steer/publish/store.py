@@ -12,6 +12,7 @@ Under the state directory:
     keys                    which DNSSEC keys did what when a zone was last signed; no private ones
     signatures              the signatures that were made, until they expire
     clock                   what the time was when last looked at
+    demand                  how many queries came per client unit
     zones/                  the last good copy of each zone that has a primary
     confirmed               when a primary last confirmed each of them
     maps/                   the map cache, which the maps' builder writes
@@ -271,6 +272,14 @@ class Store:
         saved = self._read("clock") or b""
         return int(saved) if saved.isdigit() and len(saved) <= TIME_DIGITS_MAX else None
 
+    def save_demand(self, data: bytes) -> None:
+        """Keep the demand. The caller does this every few minutes: it may be 12 MB."""
+        self._replace("demand", data)
+
+    def demand(self) -> bytes:
+        """The demand last saved; empty if there is none or it is torn."""
+        return self._read("demand") or b""
+
     def save_zone(self, apex: str, data: bytes) -> None:
         """Keep the last good copy of a zone (lower-case text without the last dot)."""
         self._replace(_zone_name(apex), data)
@@ -300,6 +309,7 @@ class Store:
                 "keys",
                 "signatures",
                 "clock",
+                "demand",
                 "confirmed",
                 *copies,
             )

@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector
 
 from steer.model.status import Alarm, PopHealth, PopState
 from steer.telemetry.evidence_metrics import EvidenceMetrics
+from steer.telemetry.observed_metrics import ObservedMetrics
 
 SWAP_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 BUILD_BUCKETS_S = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 60.0, 90.0, 180.0, 600.0)
@@ -138,6 +139,7 @@ class Metrics:
             registry=self.registry,
         )
         self.evidence = EvidenceMetrics(self.registry)
+        self.observed = ObservedMetrics(self.registry)
         for outcome in ("done", "held", "refused", "superseded", "unchanged"):
             self.reloads.labels(outcome)
 

@@ -25,7 +25,15 @@ from steer.telemetry.metrics import Metrics
 
 TOKEN = "correct horse"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
-ROUTES = ("/", "/healthz", "/metrics", "/v1/state", "/v1/openapi.json", "/v1/explain?name=www.cdn.example")
+ROUTES = (
+    "/",
+    "/healthz",
+    "/metrics",
+    "/v1/state",
+    "/v1/openapi.json",
+    "/v1/demand",
+    "/v1/explain?name=www.cdn.example",
+)
 
 
 class FakeChanges:
@@ -70,6 +78,9 @@ class FakeBackend:
     async def change_overrides(self, change: Mapping[str, Any]) -> dict[str, Any]:
         self.changes.append(change)
         return {"forced": [], "drains": []}
+
+    async def demand(self, top: int) -> dict[str, Any]:
+        return {"top": [top]}
 
     async def take_measurements(self, batch: Batch) -> dict[str, Any]:
         raise AssertionError("its own tests are in test_measurements_api.py")
@@ -138,6 +149,11 @@ def test_explain_hands_the_question_on(query: str, asked: list[str]) -> None:
         (f"/v1/explain?name={'x' * 301}", 400, "is longer"),
         ("/v1/explain?name=refused", 400, "is not served"),
         ("/v1/explain?name=bug", 500, "fault of steer's own"),
+        ("/v1/demand?top=0", 400, "no number in range"),
+        ("/v1/demand?top=1001", 400, "no number in range"),
+        ("/v1/demand?top=-1", 400, "no number in range"),
+        ("/v1/demand?top=٣", 400, "no number in range"),
+        ("/v1/demand?bottom=3", 400, "no such parameter"),
         ("/v1/nothing", 404, "Not Found"),
     ],
 )
@@ -146,6 +162,11 @@ def test_faults_are_told_as_json(path: str, status: int, wrong: str) -> None:
     assert (got, headers["Content-Type"]) == (status, "application/json; charset=utf-8")
     assert wrong in json.loads(body)["faults"][0]["wrong"]
     assert "secret" not in body
+
+
+def test_demand_is_told_of_so_many_units() -> None:
+    assert json.loads(get("/v1/demand")[2]) == {"top": [100]}
+    assert json.loads(get("/v1/demand?top=1000")[2]) == {"top": [1000]}
 
 
 def test_what_takes_too_long_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
