@@ -73,11 +73,12 @@ def read_cells(
     service: str,
     targets: Sequence[str],
     window: tuple[int, int],
+    now_s: int,
     clients: tuple[Sources, NDArray[np.int32]],
     resolvers: tuple[Sources, NDArray[np.int32]],
 ) -> Cells:
     """The cells of groups. `targets`: those that are meant, in the order of the result; `window`: of
-    `window_of`; `clients`: units and the rows of their groups, shape (u, kinds), narrowest first, -1 none;
+    `window_of`. The period of `now_s` is there even without measurements, so that silence tells. `clients`: units and the rows of their groups, shape (u, kinds), narrowest first, -1 none;
     `resolvers`: likewise, shape (r,)."""
     targets = tuple(targets)
     places = [
@@ -104,7 +105,7 @@ def read_cells(
         _rows_of(store, source, bounds, "resolver", _members(resolvers[0].codes, resolvers[1], SOURCE_CAP)),
     ]
     rows = {name: np.concatenate([part[name] for part in found]) for name in found[0]}
-    return _cells(rows, service, targets, store.period_s)
+    return _cells(rows, service, targets, store.period_s, now_s - now_s % store.period_s)
 
 
 def read_floods(store: EvidenceStore, since_s: int) -> tuple[int, list[Flood]]:
@@ -156,8 +157,12 @@ def _rows_of(
     return store.database.columns("SELECT * FROM grouped ORDER BY grp, target, period, bucket")
 
 
-def _cells(rows: dict[str, NDArray[Any]], service: str, targets: tuple[str, ...], period_s: int) -> Cells:
-    periods, period = np.unique(rows["period"].astype(np.int64), return_inverse=True)
+def _cells(
+    rows: dict[str, NDArray[Any]], service: str, targets: tuple[str, ...], period_s: int, current_s: int
+) -> Cells:
+    starts = rows["period"].astype(np.int64)
+    periods = np.union1d(starts, [current_s])
+    period = np.searchsorted(periods, starts)
     count = (rows["parts"] / COUNT_PARTS).astype(np.float32)
     timed = rows["bucket"] != NO_RTT
     caught = np.stack([rows["grp"], rows["target"], period], axis=1).astype(np.int32)

@@ -32,9 +32,7 @@ CREATE TABLE IF NOT EXISTS cells (
     period BIGINT, client BIGINT, resolver BIGINT, target INTEGER, pop INTEGER, arm VARCHAR, bucket SMALLINT,
     count BIGINT, weight BIGINT, tenths BIGINT, squares BIGINT
 );
-CREATE TABLE IF NOT EXISTS learned (
-    sha256 VARCHAR PRIMARY KEY, learned_s BIGINT, taken BIGINT, refused BIGINT
-);
+CREATE TABLE IF NOT EXISTS learned (sha256 VARCHAR PRIMARY KEY, learned_s BIGINT);
 CREATE TABLE IF NOT EXISTS files (
     path VARCHAR PRIMARY KEY, sha256 VARCHAR, signature VARCHAR, newest_s BIGINT, learned_s BIGINT
 );

@@ -5,7 +5,8 @@ A file is learned in one transaction with its line in the ledger, which goes by 
 learned twice changes nothing, and a kill at any moment neither loses nor doubles. Time is an argument."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from steer.sources.evidence_expressions import (
 )
 from steer.sources.measurement_files import FILE_ERRORS, check_size, open_source, refusal
 from steer.sources.measurement_lines import LINE_BYTES_MAX, LINES_BYTES_MAX, LINES_MAX, parse_lines
-from steer.sources.measurement_rules import Rules, Why
+from steer.sources.measurement_rules import Measurements, Rules, Why
 from steer.sources.measurement_sql import WHY_TEXTS, arrow_of, checked_sql, prepare
 
 CELLS_MAX = 80_000_000  # beyond, the oldest periods go before their time
@@ -44,6 +45,15 @@ class LearnedFile:
     taken: int
     refused: Mapping[str, int]
     is_new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LearnedBatches:
+    """What became of batches: how many are new; of those, rows taken and, by reason, left out."""
+
+    new: int
+    taken: int
+    refused: Mapping[str, int]
 
 
 @dataclass(slots=True)
@@ -84,12 +94,21 @@ class EvidenceStore:
             fix = "write files under another name, then rename them into place"
             raise Refused([Fault(str(path), 0, 0, "it changed while it was read", fix)])
         with self.database.transaction():
-            self._run(f"INSERT INTO cells SELECT {_CELL_COLUMNS} FROM staged WHERE why = 0")
-            left_out = sum(refused.values())
-            self._run("INSERT INTO learned VALUES (?, ?, ?, ?)", sha256, now_s, taken, left_out)
+            self._keep([sha256], now_s)
             values = (str(path), sha256, signature, newest_s, now_s)
             self._run("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)", *values)
         return LearnedFile(path, taken, refused, is_new=True)
+
+    def learn_batches(self, paths: Sequence[Path], rules: Rules, now_s: int) -> LearnedBatches:
+        """Learn files of JSON lines, each once, all in one transaction; they may be removed afterwards."""
+        self.tell_names(rules)
+        new = {digest_of(path): path for path in paths}
+        new = {sha256: path for sha256, path in new.items() if not self.has_learned(sha256)}
+        self._stage_lines(new.values(), rules)
+        refused, taken = self._settle()
+        with self.database.transaction():
+            self._keep(list(new), now_s)
+        return LearnedBatches(len(new), taken, refused)
 
     def has_learned(self, sha256: str) -> bool:
         """Whether a file with this hash was learned."""
@@ -108,7 +127,7 @@ class EvidenceStore:
     def _stage(self, path: Path, rules: Rules) -> int:
         """The file's unit cells as the temporary table `staged`; its latest time."""
         if path.suffix == ".jsonl":
-            self._stage_lines(path, rules)
+            self._stage_lines([path], rules)
         else:
             source = open_source(self.database.connection, path)
             checked = checked_sql(source.relation, source.types, rules)
@@ -119,20 +138,35 @@ class EvidenceStore:
         newest = self._row("SELECT coalesce(max(newest_s), 0) FROM staged WHERE why = 0")
         return int(newest[0]) if newest else 0
 
-    def _stage_lines(self, path: Path, rules: Rules) -> None:
+    def _stage_lines(self, paths: Iterable[Path], rules: Rules) -> None:
         self._cells_of(_NOTHING_CHECKED, "staged")
+        refused: Counter[str] = Counter()
+        waiting: list[Measurements] = []
         done = 0
-        for lines in _chunks(path):
-            found = parse_lines(lines, rules, str(path))
-            self.database.connection.register("parsed", arrow_of(found.taken, self.ids))
+        for lines in (lines for path in paths for lines in _chunks(path)):
+            found = parse_lines(lines, rules)
+            refused.update(found.refused)
+            waiting.append(found.taken)
+            if sum(map(len, waiting)) >= LINES_MAX:
+                self._stage_measurements(waiting)
+                waiting = []
+            done += lines.count(b"\n")
+            self.database.progress(f"{done:,} lines")
+        self._stage_measurements(waiting)
+        for reason, count in refused.items():
+            counted = "SELECT ?::TINYINT AS why, ?::BIGINT AS count"
+            self._run(f"INSERT INTO staged BY NAME {counted}", WHY_TEXTS.index(reason), count)
+
+    def _stage_measurements(self, parts: Sequence[Measurements]) -> None:
+        import pyarrow as pa
+
+        if any(map(len, parts)):
+            self.database.connection.register(
+                "parsed", pa.concat_tables([arrow_of(part, self.ids) for part in parts])
+            )
             self._cells_of("SELECT * FROM parsed", "chunk")
             self.database.connection.unregister("parsed")
             self._run("INSERT INTO staged SELECT * FROM chunk")
-            for reason, count in found.refused.items():
-                counted = "SELECT ?::TINYINT AS why, ?::BIGINT AS count"
-                self._run(f"INSERT INTO staged BY NAME {counted}", WHY_TEXTS.index(reason), count)
-            done += lines.count(b"\n")
-            self.database.progress(f"{path.name}: {done:,} lines")
 
     def _cells_of(self, checked: str, table: str, what: str = "") -> None:
         self.engine.into(
@@ -153,6 +187,12 @@ class EvidenceStore:
         rows = self.database.query("SELECT why, sum(count)::BIGINT FROM staged GROUP BY why ORDER BY why")
         counts = {WHY_TEXTS[why]: count for why, count in rows}
         return counts, counts.pop("", 0)
+
+    def _keep(self, hashes: Sequence[str], now_s: int) -> None:
+        """Add what is staged to the cells, and the files' hashes to the ledger."""
+        self._run(f"INSERT INTO cells SELECT {_CELL_COLUMNS} FROM staged WHERE why = 0")
+        for sha256 in hashes:
+            self._run("INSERT INTO learned VALUES (?, ?)", sha256, now_s)
 
     # --- keeping ---
 

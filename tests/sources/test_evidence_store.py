@@ -263,6 +263,38 @@ def test_only_the_owner_can_read_it(store: EvidenceStore, tmp_path: Path) -> Non
     assert (tmp_path / "evidence").stat().st_mode & 0o077 == 0
 
 
+# --- batches ---
+
+
+def test_batches_are_learned_once(store: EvidenceStore, tmp_path: Path) -> None:
+    paths = []
+    for number in range(5):
+        paths.append(tmp_path / f"{number}.jsonl")
+        paths[-1].write_bytes(b"".join(json_line(row) for row in rows_of(number, 40)) + b"no line\n")
+    (tmp_path / "again.jsonl").write_bytes(paths[0].read_bytes())
+    learned = store.learn_batches([*paths, tmp_path / "again.jsonl"], RULES, NOW)
+    assert (learned.new, learned.taken, learned.refused) == (5, 200, {"bad_line": 5})
+    assert all(store.has_learned(digest_of(path)) for path in paths)
+    learned = store.learn_batches(paths, RULES, NOW)
+    assert (learned.new, learned.taken, learned.refused) == (0, 0, {})
+    found = store.database.query("SELECT sum(count)::BIGINT FROM cells")
+    assert found == [(200,)]
+
+
+def test_many_lines_come_in_pieces(
+    store: EvidenceStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evidence_store, "LINES_MAX", 7)
+    rows = rows_of(23, 100)
+    (tmp_path / "m.jsonl").write_bytes(b"".join(json_line(row) for row in rows).rstrip(b"\n"))
+    assert store.learn(tmp_path / "m.jsonl", RULES, NOW).taken == 100
+    expected = counted(store, rows)
+    found = cells_of(store)
+    assert {key: n for key, n in found.items() if key[-1] == "count"} == {
+        key: n for key, n in expected.items() if key[-1] == "count"
+    }
+
+
 # --- one writer, kills ---
 
 
@@ -360,6 +392,7 @@ def cells_read(store: EvidenceStore, now: int = NOW) -> Any:
         "default",
         TARGETS,
         window,
+        now,
         (clients, groups.astype(np.int32)),
         (resolvers, of_resolver.astype(np.int32)),
     )
@@ -505,10 +538,21 @@ def test_a_target_that_went_is_not_read(store: EvidenceStore, tmp_path: Path) ->
     nobody = (read_sources(store, "default", "resolver", NOW), np.zeros(0, dtype=np.int32))
     clients = read_sources(store, "default", "client", 0)
     groups = np.arange(len(clients.units), dtype=np.int32)[:, None]
-    cells = read_cells(store, "default", ("pop:gru", "anycast", "pop:new"), window, (clients, groups), nobody)
+    cells = read_cells(
+        store, "default", ("pop:gru", "anycast", "pop:new"), window, NOW, (clients, groups), nobody
+    )
     assert set(cells.target) == {0, 1}
     assert set(cells.caught[:, 1]) <= {0}
     assert len(cells.caught) == 0 or cells.caught[:, 1].max() == 0
+
+
+def test_the_current_period_is_there_even_when_nothing_was_measured(
+    store: EvidenceStore, tmp_path: Path
+) -> None:
+    store.learn(write_csv(tmp_path / "m.csv", rows_of(22, 50, time=NOW - 7200)), RULES, NOW)
+    hour = PERIOD_S
+    assert list(cells_read(store).periods) == [(NOW - 7200) // hour * hour, NOW // hour * hour]
+    assert list(cells_read(store).period) == [0] * len(cells_read(store).period)
 
 
 def test_windows_are_days_and_then_periods() -> None:

@@ -1,0 +1,196 @@
+"""Learning as a whole: files and the spool into the store, and summaries that maps are built from."""
+
+import json
+import os
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from steer.control.inputs import find_databases, read_inputs
+from steer.control.learning import Learned, learn
+from steer.errors import Refused
+from steer.model.evidence import GroupKind
+from steer.publish.evidence_file import read_summaries
+from steer.sources.evidence_spool import Spool
+from steer.sources.evidence_store import open_evidence
+from tests.control.cdn import Cdn
+
+NOW = 1_795_000_000
+
+
+class World:
+    """A deployment with databases, and a directory to learn in."""
+
+    def __init__(self, cdn: Cdn) -> None:
+        self.cdn = cdn
+        self.deployment = read_inputs(cdn.directory).deployment
+        self.databases = find_databases(self.deployment, cdn.top / "cache")
+        self.directory = cdn.state / "evidence"
+        self.said: list[str] = []
+
+    def learn(self, *files: Path, now_s: int = NOW) -> Learned:
+        return learn(self.deployment, self.databases, self.directory, files, now_s, self.said.append)
+
+
+@pytest.fixture
+def world(cdn: Cdn) -> World:
+    return World(cdn)
+
+
+def rows_of(count: int, seed: int = 1, **fixed: Any) -> list[dict[str, Any]]:
+    chance = random.Random(seed)
+    return [
+        {
+            "time": NOW - chance.randrange(5 * 3600),
+            "client": f"133.1.{chance.randrange(4)}.{chance.randrange(256)}",
+            "resolver": "193.0.6.139",
+            "target": chance.choice(["anycast", "pop:nrt", "pop:fra"]),
+            "rtt_ms": round(chance.uniform(20, 90), 2),
+        }
+        | fixed
+        for _ in range(count)
+    ]
+
+
+def lines(rows: list[dict[str, Any]]) -> bytes:
+    return b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+
+
+def write(path: Path, rows: list[dict[str, Any]]) -> Path:
+    path.write_bytes(lines(rows))
+    return path
+
+
+def test_files_become_summaries(world: World, tmp_path: Path) -> None:
+    path = write(tmp_path / "m.jsonl", rows_of(2000) + rows_of(10, rtt_ms=-5))
+    learned = world.learn(path)
+    assert (learned.files, learned.new_files, learned.taken) == (1, 1, 2000)
+    assert learned.refused == {"bad_rtt": 10}
+    assert learned.faults == ()
+    (service,) = learned.services
+    assert (service.service, service.units, service.resolvers) == ("default", 4, 1)
+    assert sum(target.measurements for target in service.targets) == pytest.approx(2000)
+    summary = read_summaries(world.directory / "summary.npz")["default"]
+    assert summary.targets[0] == "anycast"
+    kinds = list(summary.groups.kind)
+    assert kinds.count(GroupKind.UNIT) == 4
+    assert GroupKind.AS_METRO in kinds
+    assert kinds.count(GroupKind.RESOLVER) == 1
+    as_metro = kinds.index(GroupKind.AS_METRO)
+    assert summary.groups.asn[as_metro] == 4730
+    anycast = (summary.group == as_metro) & (summary.target == 0)
+    assert np.all(summary.p50_ms[anycast] > 20)
+    assert np.all(summary.p50_ms[anycast] < 90)
+    assert any("grouping" in text for text in world.said)
+
+
+def test_learning_twice_changes_nothing(world: World, tmp_path: Path) -> None:
+    path = write(tmp_path / "m.jsonl", rows_of(300))
+    first = world.learn(path)
+    seen = (world.directory / "summary.npz").stat()
+    again = world.learn(path)
+    assert again.new_files == 0
+    assert again.sha256 == first.sha256
+    assert (world.directory / "summary.npz").stat().st_ino == seen.st_ino
+    assert again.services == first.services
+
+
+def test_the_spool_is_learned_and_emptied(world: World, tmp_path: Path) -> None:
+    spool = Spool(world.directory / "spool")
+    spool.open()
+    for number in range(3):
+        spool.add(f"api-{number}", lines(rows_of(50, seed=number)))
+    learned = world.learn()
+    assert (learned.batches, learned.taken_batches, learned.taken) == (3, 150, 0)
+    assert not list((world.directory / "spool").iterdir())
+    spool.add("api-9", lines(rows_of(50, seed=0)))  # the bytes of a batch that was learned
+    assert world.learn().batches == 0
+    assert not list((world.directory / "spool").iterdir())
+
+
+def test_a_kill_before_the_spool_is_emptied_doubles_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = Spool(world.directory / "spool")
+    spool.open()
+    spool.add("api-1", lines(rows_of(50)))
+    unlink = Path.unlink
+    with monkeypatch.context() as patch:
+
+        def killed(self: Path, missing_ok: bool = False) -> None:
+            if self.suffix == ".jsonl":
+                raise KeyboardInterrupt
+            unlink(self, missing_ok)
+
+        patch.setattr(Path, "unlink", killed)
+        with pytest.raises(KeyboardInterrupt):
+            world.learn()
+    assert len(list((world.directory / "spool").iterdir())) == 1
+    assert world.learn().batches == 0
+    store = open_evidence(world.directory, 3600)
+    assert store.database.query("SELECT sum(count)::BIGINT FROM cells") == [(50,)]
+    store.close()
+
+
+def test_bad_files_are_told_and_the_others_learned(world: World, tmp_path: Path) -> None:
+    good = write(tmp_path / "good.jsonl", rows_of(100))
+    (tmp_path / "bad.csv").write_text("time;client\n1;2\n")
+    learned = world.learn(tmp_path / "bad.csv", tmp_path / "none.csv", good)
+    assert learned.taken == 100
+    assert {Path(fault.file).name for fault in learned.faults} == {"bad.csv", "none.csv"}
+
+
+def test_nothing_to_learn_leaves_nothing(world: World) -> None:
+    learned = world.learn()
+    assert (learned.sha256, learned.services) == ("", ())
+    assert not (world.directory / "summary.npz").exists()
+
+
+def test_what_was_forgotten_leaves_an_empty_summary(world: World, tmp_path: Path) -> None:
+    world.learn(write(tmp_path / "m.jsonl", rows_of(100)))
+    learned = world.learn(now_s=NOW + 30 * 86400)
+    assert learned.cells == 0
+    assert read_summaries(world.directory / "summary.npz") == {}
+
+
+def test_one_learns_at_a_time(world: World) -> None:
+    store = open_evidence(world.directory, 3600)
+    with pytest.raises(Refused, match="another process is learning"):
+        world.learn()
+    store.close()
+    world.learn()
+
+
+def test_floods_are_told(world: World, tmp_path: Path) -> None:
+    rows = rows_of(2500, client="133.1.1.9", time=NOW - 60, target="anycast")
+    learned = world.learn(write(tmp_path / "m.jsonl", rows))
+    assert learned.flood_count == 1
+    assert (learned.floods[0].unit, learned.floods[0].count) == ("133.1.1.0/24", 2500)
+
+
+def test_two_nameservers_agree_to_the_byte(world: World, tmp_path: Path) -> None:
+    paths = [write(tmp_path / f"{seed}.jsonl", rows_of(200, seed=seed)) for seed in range(3)]
+    first = world.learn(*paths)
+    world.directory = tmp_path / "other"
+    for path in reversed(paths):
+        last = world.learn(path, now_s=NOW + 7)
+    assert last.sha256 == first.sha256
+
+
+def test_no_address_is_left_in_the_state_directory(world: World, tmp_path: Path) -> None:
+    addresses = ["133.1.2.213", "2001:200:0:8002:203:47ff:fea5:3085"]
+    rows = [row | {"client": address} for address in addresses for row in rows_of(50)]
+    world.learn(write(tmp_path / "m.jsonl", rows))
+    for path in (path for path in world.cdn.state.rglob("*") if path.is_file()):
+        data = path.read_bytes()
+        for address in addresses:
+            assert address.encode() not in data
+    assert not any(address in text for address in addresses for text in world.said)
+
+
+def test_others_cannot_read_the_evidence(world: World, tmp_path: Path) -> None:
+    world.learn(write(tmp_path / "m.jsonl", rows_of(10)))
+    assert os.stat(world.directory).st_mode & 0o077 == 0
