@@ -88,11 +88,11 @@ def _fill(columns: dict[str, NDArray[Any]], replay: Replay) -> None:
     at, pair = rows[known], shown[known]
     for name, values in (
         ("anycast_ms", said.anycast_ms),
-        ("best_ms", said.target_ms),
+        ("best_ms", said.target[0]),
         ("gain_ms", said.gain_ms),
         ("gain_low_ms", said.low_ms),
-        ("anycast_samples", said.anycast_samples),
-        ("best_samples", said.target_samples),
+        ("anycast_samples", said.samples[0]),
+        ("best_samples", said.samples[1]),
         ("periods_won", np.minimum(replay.wins, 255)),
         ("periods_seen", np.minimum(replay.periods_seen, 255)),
     ):

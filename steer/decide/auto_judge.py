@@ -1,7 +1,7 @@
 """One period's judgement of every (group, target): what would leaving anycast gain, and how sure is that.
 
-The gain is taken at the median and at the 75th percentile, and the smaller counts: an override must help
-the typical client and must not pay for it with the slow quarter. Pure NumPy."""
+An override must help the typical client by the margin and must not pay for it with the slow quarter: the gain
+is that of the median, or that of the 75th percentile plus the margin where this is smaller. Pure NumPy."""
 
 from dataclasses import dataclass
 from statistics import NormalDist
@@ -30,22 +30,24 @@ _NORMAL = NormalDist()
 @dataclass(frozen=True, slots=True)
 class Judgement:
     """Shape (p,) each. `seen`: enough samples on both sides; elsewhere all is NaN. `gain_ms` by how much the
-    target beats anycast, `low_ms` and `high_ms` its confidence bounds; the rest for `explain`: medians and
-    samples of both sides."""
+    target beats anycast, `low_ms` and `high_ms` its confidence bounds; `anycast_ms`: median; `samples`, shape
+    (2, p): of anycast and of the target; `target`, shape (4, p): its median, 75th percentile, and their
+    variances."""
 
     seen: NDArray[np.bool_]
     gain_ms: Floats
     low_ms: Floats
     high_ms: Floats
     anycast_ms: Floats
-    target_ms: Floats
-    anycast_samples: Floats
-    target_samples: Floats
+    samples: Floats
+    target: Floats
 
 
 def nothing_judged(size: int) -> Judgement:
     """What is said before the first period."""
-    return Judgement(np.zeros(size, dtype=np.bool_), *(np.full(size, np.nan) for _ in range(7)))
+    gain, low, high, anycast = (np.full(size, np.nan) for _ in range(4))
+    unseen = np.zeros(size, dtype=np.bool_)
+    return Judgement(unseen, gain, low, high, anycast, np.full((2, size), np.nan), np.full((4, size), np.nan))
 
 
 def judge(
@@ -98,32 +100,24 @@ class _Bench:
         self.judgement = nothing_judged(len(pairs))
         self._windows, self._pairs, self._base, self._parts = windows, pairs, base, parts
         self._z, self._settings = z, settings
+        self._shortest = windows.shortest(settings.min_samples)
         self._mean, self._variance = np.full((2, len(pairs)), np.nan), np.full((2, len(pairs)), np.nan)
 
     def judge(self, window: int, waiting: Rows) -> Rows:
-        """Judge on one window those that wait and have enough samples in it; returns those that still wait:
-        for enough samples, or because they are in doubt and the next window is not the longest."""
+        """Judge on one window of anycast those that wait and have enough samples in it, the target's window
+        being as long or longer; returns those that still wait: for samples, or because they are in doubt."""
         settings, said, base = self._settings, self.judgement, self._base[waiting]
-        count = self._windows.count(window)
-        enough = (count[waiting] >= settings.min_samples) & (count[base] >= settings.min_samples)
-        if window == LONGEST:  # only for those that no shorter window served
-            enough &= ~said.seen[waiting]
+        enough = (self._shortest[base] <= window) & (self._shortest[waiting] <= LONGEST)
         at = waiting[enough]
-        own, other = self._windows.at(window, at), self._windows.at(window, base[enough])
+        own = self._windows.at(np.maximum(self._shortest[at], window), at)
+        other = self._windows.at(window, base[enough])
         mean, variance = self._posterior(at, own, other)
-        low, high = self._bounds(at, mean, variance)
         self._mean[:, at], self._variance[:, at] = mean, variance
+        gain, low, high = self._gain_and_bounds(at, mean, variance)
         said.seen[at] = True
-        for column, values in (
-            (said.gain_ms, np.minimum(*mean)),
-            (said.low_ms, low),
-            (said.high_ms, high),
-            (said.anycast_ms, other[1]),
-            (said.target_ms, own[1]),
-            (said.anycast_samples, other[0]),
-            (said.target_samples, own[0]),
-        ):
-            column[at] = values
+        said.gain_ms[at], said.low_ms[at], said.high_ms[at] = gain, low, high
+        said.anycast_ms[at], said.target[:, at] = other[1], own[1:]
+        said.samples[:, at] = other[0], own[0]
         doubt = (low < settings.margin_ms) & (high >= settings.return_margin_ms)
         return np.sort(np.concatenate([waiting[~enough], at[doubt]]))
 
@@ -144,13 +138,14 @@ class _Bench:
         wider = np.where(known, self._mean[:, parent], gain)
         return gain - np.clip((1.0 - keeps) * (gain - wider), -most, most), keeps * variance
 
-    def _bounds(self, at: Rows, mean: Floats, variance: Floats) -> tuple[Floats, Floats]:
-        """Confidence bounds of the smaller gain. A wide group must gain the margin as a whole, and a part of
-        it that is nowhere heard of must not lose."""
-        z, error = self._z[at], np.sqrt(variance)
-        low = np.minimum(*(mean - z * error))
+    def _gain_and_bounds(self, at: Rows, mean: Floats, variance: Floats) -> tuple[Floats, Floats, Floats]:
+        """The gain that counts and its confidence bounds, shape (n,). A wide group must gain the margin as a
+        whole, and a part of it that is nowhere heard of must not lose."""
+        margin_ms, z, error = self._settings.margin_ms, self._z[at], np.sqrt(variance)
+        counted = mean + np.array([[0.0], [margin_ms]])
+        low = np.minimum(*(counted - z * error))
         wide = np.flatnonzero(self._pairs.kind[at] != GroupKind.UNIT)
         spread = np.sqrt(variance[:, wide] + self._parts.spread[:, at[wide]])
-        part = np.minimum(*(mean[:, wide] - z[wide] * spread))
-        low[wide] = np.minimum(low[wide], part + self._settings.margin_ms)
-        return low, np.minimum(*(mean + z * error))
+        part = np.minimum(*(counted[:, wide] - z[wide] * spread))
+        low[wide] = np.minimum(low[wide], part + margin_ms)
+        return np.minimum(*counted), low, np.minimum(*(counted + z * error))

@@ -13,7 +13,7 @@ from steer.decide.auto_windows import LONGEST, NO_PAIR, Floats, Pairs, Rows, Win
 from steer.model.evidence import GroupKind
 
 PART_SAMPLES = 4.0  # a part is heard from so many samples on both sides
-PART_WINDOW = LONGEST - 1  # the window in which parts are compared, and the longest where it shows too few
+PART_WINDOW = LONGEST - 2  # the window in which parts are compared, and the longest where it shows too few
 FEW_PARTS = 4
 USUAL_SPREAD_MS = {GroupKind.BLOCK: 3.0, GroupKind.AS_METRO: 5.0, GroupKind.AS_COUNTRY: 15.0}
 USUAL_SPREAD_PARTS = 2.0  # the usual spread between parts counts as much as that many parts' own

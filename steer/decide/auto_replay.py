@@ -6,12 +6,12 @@ of return, or was below it as often, or nothing fresh is known. Pure NumPy; the 
 import numpy as np
 from numpy.typing import NDArray
 
-from steer.decide.auto_judge import Judgement, judge, nothing_judged
+from steer.decide.auto_judge import Judgement, judge, nothing_judged, quantile_of_best
 from steer.decide.auto_windows import LONGEST, NO_PAIR, WINDOWS, Floats, Pairs, Rows, Windows
 from steer.model.evidence import Reason, Summary
 from steer.model.policy import AutoSettings
 
-MILD_SHARE = 0.7  # a regional address is taken where it wins at least this share of the best gain
+MILD_SHARE = 0.7  # a regional address is taken where it wins this share of the best gain, and loses little
 ANYCAST = "anycast"
 
 
@@ -97,20 +97,30 @@ class Replay:
         self._lost[:, pair[ends]] = False
 
     def _take(self, said: Judgement) -> None:
-        """Start overrides, and change to a target that surely beats the held one by the margin.
+        """Start overrides, and change to a target that surely beats the held one.
 
-        The mildest target that wins most of the gain is taken: a region's POPs can stand in for one another,
-        a POP's own address cannot."""
+        The mildest target that wins most of the gain, all but the margin of return, is taken: a region's POPs
+        can stand in for one another, a POP's own address cannot."""
         allowed = self.qualifies()
         best = self.best(allowed)
         top = np.append(said.gain_ms, np.inf)[best][self.pairs.segment]
-        mild = self.best(allowed & self._is_region & (said.gain_ms >= MILD_SHARE * top))
+        most = np.maximum(MILD_SHARE * top, top - self.settings.return_margin_ms)
+        mild = self.best(allowed & self._is_region & (said.gain_ms >= most))
         chosen = np.where(mild >= 0, mild, best)
-        low, gain = np.append(said.low_ms, np.nan), np.append(said.gain_ms, np.nan)
-        better = low[chosen] >= gain[self.held] + self.settings.margin_ms
+        better = self._surely_better(chosen, self.held)
         moves = (chosen >= 0) & ((self.held < 0) | better)
         self.held = np.where(moves, chosen, self.held)
         self.ended[moves] = 0
+
+    def _surely_better(self, chosen: Rows, held: Rows) -> NDArray[np.bool_]:
+        """Whether the chosen pair beats the held one, by the margin of return and with confidence; anycast
+        cancels."""
+        new, old = self.judgement.target[:, chosen], self.judgement.target[:, held]
+        gain, error = old[:2] - new[:2], np.sqrt(old[2:] + new[2:])
+        z = quantile_of_best(self.settings.confidence, np.ones(1, dtype=np.int64))[0]
+        is_sure = np.minimum(*(gain - z * error)) >= 0.0
+        better: NDArray[np.bool_] = is_sure & (np.minimum(*gain) >= self.settings.return_margin_ms)
+        return better
 
     def _update_catchment(self, period: int) -> None:
         """The last known catchment, for as long as the longest window remembers."""

@@ -1,7 +1,7 @@
 """Pooled measurements of every (group, target) over the trailing windows of each period. Pure NumPy.
 
-A busy group is judged on its last period alone; a sparse one, or one in doubt, on longer windows, always the
-same window for both sides, so that the hour of the day cancels."""
+A busy group is judged on its last period alone; a sparse one, or one in doubt, on longer windows. A target
+that few try may look back further than anycast does, never less far."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from steer.model.evidence import NO_GROUP, Summary
 
-WINDOWS = (1, 2, 4, 8, 24)  # trailing windows tried, in periods of the usual length, shortest first
+WINDOWS = (1, 2, 4, 8, 24, 48)  # trailing windows tried, in periods of the usual length, shortest first
 LONGEST = len(WINDOWS) - 1
 NO_PAIR = -1
 _EMPTY = 1e-6  # a count below: what adding and taking away has left over
@@ -56,9 +56,9 @@ class Windows:
         """`rows` of the summary count towards `pair`, both shape (n,); `size`: how many pairs there are."""
         order = np.argsort(summary.period[rows], kind="stable")
         rows, self._pair = rows[order], pair[order]
+        self._weighted = _weighted(summary, rows)
         self._periods, self._period_s = summary.periods, summary.period_s
         self._bounds = np.searchsorted(summary.period[rows], np.arange(len(summary.periods) + 1))
-        self._weighted = _weighted(summary, rows)
         self._sums = np.zeros((len(WINDOWS), size, 5))  # a pair's numbers together: they are read together
         self.distinct = np.ones(len(WINDOWS), dtype=np.bool_)  # windows that reach further back than the last
 
@@ -80,12 +80,20 @@ class Windows:
         count: Floats = self._sums[window, :, 0]
         return count
 
-    def at(self, window: int, pairs: Rows) -> Floats:
-        """Of these pairs, shape (5, n): samples, median and 75th percentile in ms, and their variances.
+    def shortest(self, enough: float) -> NDArray[np.int8]:
+        """The shortest window with enough samples of each pair, shape (p,); len(WINDOWS) where none has."""
+        found = np.full(self._sums.shape[1], len(WINDOWS), dtype=np.int8)
+        for window in range(LONGEST, -1, -1):
+            found[self.count(window) >= enough] = window
+        return found
+
+    def at(self, window: int | NDArray[np.int8], pairs: Rows) -> Floats:
+        """Of these pairs, on one window or one each, shape (5, n): samples, median and 75th percentile in ms,
+        and their variances.
 
         The mean of the periods' quantiles by count is the pooled quantile to first order, and moves with the
         RTTs shift for shift."""
-        found: Floats = np.ascontiguousarray(self._sums[window].take(pairs, axis=0).T)
+        found: Floats = np.ascontiguousarray(self._sums[window, pairs].T)
         with np.errstate(invalid="ignore", divide="ignore"):
             found[1:3] /= found[0]
             found[3:5] /= np.square(found[0])

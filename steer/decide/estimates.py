@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from steer.decide.rows import intern_rows
 from steer.decide.sketches import Buckets, counts, quantiles_with_errors
 from steer.model.evidence import Cells, Groups, Summary
 
@@ -20,8 +21,9 @@ def summarise(cells: Cells, groups: Groups) -> Summary:
     head = _heads(cells.group, cells.target, cells.period)
     sketches = Buckets(cells.bucket, cells.count, head)
     count = counts(sketches)
-    p50, p50_error = quantiles_with_errors(sketches, 0.5)
-    p75, p75_error = quantiles_with_errors(sketches, 0.75)
+    kin = intern_rows([cells.group[head], cells.period[head]])[0]
+    p50, p50_error = quantiles_with_errors(sketches, 0.5, kin)
+    p75, p75_error = quantiles_with_errors(sketches, 0.75, kin)
     demand = np.bincount(cells.group[head], weights=count, minlength=len(groups)).astype(np.float64)
     return Summary(
         service=cells.service,

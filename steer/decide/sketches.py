@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 
 from steer.model.evidence import SKETCH_GAMMA
 
-PRIOR_SAMPLES = 8.0  # the usual spread counts as much as so many own samples when an error is judged
-USUAL_SPREAD = 0.3  # standard deviation of one sample over its quantile, where too few cells tell
-SPREAD_FROM_SAMPLES = 30.0  # cells with at least so many tell the usual spread
+KIN_SAMPLES = 6.0  # what others' spread counts for when an error is judged
+USUAL_SPREAD = 0.15  # standard deviation of one sample over its quantile, where nothing else tells
 BUCKET_ERROR = (SKETCH_GAMMA - 1) / (SKETCH_GAMMA + 1) / np.sqrt(3.0)  # of a value anywhere in its bucket
 
 Floats = NDArray[np.float64]
@@ -61,27 +60,29 @@ def quantiles(sketches: Buckets, share: Floats | float) -> Floats:
     return _Ladder(sketches).at(np.broadcast_to(np.asarray(share, dtype=np.float64), sketches.head.shape))
 
 
-def quantiles_with_errors(sketches: Buckets, share: float) -> tuple[Floats, Floats]:
-    """The quantile of each sketch and its standard error in ms, shape (c,).
+def quantiles_with_errors(sketches: Buckets, share: float, kin: NDArray[np.int64]) -> tuple[Floats, Floats]:
+    """The quantile of each sketch and its standard error in ms, shape (c,). `kin`, shape (c,), 0..k: sketches
+    of one number are of the same clients at the same time.
 
-    With few samples the order statistics say little, so their variance is mixed with that of the usual
-    relative spread of all sketches here, which counts as PRIOR_SAMPLES samples; a bucket's width is added."""
+    Few samples say little of their own spread, so that is mixed with the spread around the same quantile in
+    their kin, as if that were KIN_SAMPLES samples, and that again with the usual relative spread. The width
+    of a bucket is added."""
     if not len(sketches.head):
         return np.zeros(0), np.zeros(0)
     ladder = _Ladder(sketches)
-    value = ladder.at(np.full(len(sketches.head), share))
-    step = np.sqrt(share * (1.0 - share) / ladder.total)
-    edge = np.minimum(0.5 / ladder.total, 0.5)
+    value, total = ladder.at(np.full(len(sketches.head), share)), ladder.total
+    step = np.sqrt(share * (1.0 - share) / total)
+    edge = np.minimum(0.5 / total, 0.5)
     low, high = np.maximum(share - step, edge), np.minimum(share + step, 1.0 - edge)
     reach = np.maximum(high - low, 1e-9)
-    own = (ladder.at(high) - ladder.at(low)) * step / reach
-    own[high <= low] = 0.0
-    spread = own * np.sqrt(ladder.total) / value
-    telling = spread[ladder.total >= SPREAD_FROM_SAMPLES]
-    usual = float(np.median(telling)) if len(telling) else USUAL_SPREAD
-    prior = usual * value / np.sqrt(ladder.total)
-    variance = (ladder.total * own**2 + PRIOR_SAMPLES * prior**2) / (ladder.total + PRIOR_SAMPLES)
-    return value, np.sqrt(variance + (BUCKET_ERROR * value) ** 2)
+    own = (ladder.at(high) - ladder.at(low)) * step / reach * np.sqrt(total)  # spread of one sample
+    known = np.maximum(total - 1.0, 0.0)
+    size = int(kin.max()) + 1
+    usual = np.bincount(kin, weights=value, minlength=size) / np.maximum(np.bincount(kin, minlength=size), 1)
+    kindred = np.bincount(kin, weights=known * own, minlength=size) + KIN_SAMPLES * USUAL_SPREAD * usual
+    kindred /= np.bincount(kin, weights=known, minlength=size) + KIN_SAMPLES
+    spread = (known * own + KIN_SAMPLES * kindred[kin]) / (known + KIN_SAMPLES)
+    return value, np.sqrt(np.square(spread) / total + np.square(BUCKET_ERROR * value))
 
 
 class _Ladder:

@@ -70,16 +70,16 @@ def test_counts_may_be_fractions_and_scale_out() -> None:
 def test_no_cells_have_no_quantiles() -> None:
     none = Buckets(np.zeros(0, dtype=np.int16), np.zeros(0, dtype=np.float32), np.zeros(0, dtype=np.int64))
     assert quantiles(none, 0.5).shape == (0,)
-    assert quantiles_with_errors(none, 0.5)[1].shape == (0,)
+    assert quantiles_with_errors(none, 0.5, none.head)[1].shape == (0,)
     assert counts(none).shape == (0,)
 
 
-@pytest.mark.parametrize("size", [1, 2, 5, 10, 20, 60, 300])
+@pytest.mark.parametrize("size", [3, 5, 10, 20, 60, 300])
 @pytest.mark.parametrize("share", [0.5, 0.75])
 def test_errors_are_those_of_repeated_draws(size: int, share: float) -> None:
-    """The stated error matches the scatter of quantiles over 2,000 draws of an RTT of usual spread."""
+    """The stated error matches the scatter of quantiles over 2,000 draws."""
     chance = np.random.default_rng(size)
     draws = 80.0 * np.exp(chance.normal(0.0, 0.24, (2_000, size)))
-    value, error = quantiles_with_errors(sketched(list(draws)), share)
+    value, error = quantiles_with_errors(sketched(list(draws)), share, np.arange(2_000) // 4)
     ratio = float(np.median(error) / value.std())
-    assert 0.8 < ratio < 1.6
+    assert 0.7 < ratio < 1.3
