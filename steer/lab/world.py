@@ -164,12 +164,12 @@ class World:
         risen = np.maximum(0.0, np.cos((local - _WAVE_PEAK_H) * (np.pi / 12.0))) ** 3
         wave = risen.astype(np.float32)
         rtt = self._usual_ms + self._wave_ms * wave[:, None]
-        cell_pop = happenings.anycast_pop(hour, self.routes)
-        catchment = cell_pop[units.cell]
+        pod_pop = happenings.anycast_pop(hour, self.routes)
+        catchment = pod_pop[units.pod]
         moved = np.flatnonzero(catchment != self.routes.pop[units.cell, 0])
         rtt[moved, 0] = rtt[moved, first_pop + catchment[moved]]
-        rtt += happenings.delay_ms(hour, units.cell)
-        return rtt, catchment, cell_pop[self.resolvers.cell], wave
+        rtt += happenings.delay_ms(hour)
+        return rtt, catchment, pod_pop[self.resolvers.pod], wave
 
 
 def load_world(

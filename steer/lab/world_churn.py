@@ -1,8 +1,8 @@
 """What goes wrong on paths, when, and for how long: onsets and ends at any minute of a day.
 
-Delays (detours, congestion) hit the paths of an AS in a country, of one of its metros, or of a block of
-addresses, to one target; switches take a cell's anycast packets to another POP. All events of a world are
-drawn once; which are going on at an hour is a look-up. Pure NumPy."""
+Delays (detours, congestion) hit the paths of an area (an AS in a country, or a part), of a pod, or of a
+block of addresses, to one target; switches take a pod's anycast packets to another POP. All events of a
+world are drawn once; which are going on at an hour is a look-up. Pure NumPy."""
 
 from dataclasses import dataclass
 

@@ -11,7 +11,7 @@ from steer.lab.world_chance import uniform
 from steer.lab.world_layout import Layout
 from steer.lab.world_parameters import Parameters
 
-_OPEN, _FAR, _NEAR = range(3)  # streams of chance
+_OPEN, _FAR, _NEAR, _WHIM = range(4)  # streams of chance
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,8 +162,8 @@ def engineer(
     """The sessions that a content network would keep and add so that anycast works as well as Bing's did.
 
     `km_to_pop`, shape (metros, POPs). Local providers (those that buy transit themselves) are scoped but for
-    a share; peers' sessions far behind the POP nearest to their home are dropped but for a share; peers, and
-    a share of all ASes, get a session at the nearest POP."""
+    a share; peers' sessions far behind the POP nearest to their home are dropped but for a share; a share of
+    all ASes gets sessions at POPs near its routers, not always the nearest."""
     buys = np.bincount(graph.customer, minlength=len(graph)) > 0
     neighbour, pop = sessions.neighbour, sessions.pop
     is_open = uniform(seed, _OPEN, neighbour) < parameters.unscoped_share
@@ -173,13 +173,28 @@ def engineer(
     behind = home_km[neighbour, pop] - home_km[neighbour, nearest[neighbour]]
     is_far = ~sessions.is_transit & (behind > parameters.far_session_km)
     kept = ~is_far | (uniform(seed, _FAR, neighbour) < parameters.far_session_share)
-    near = uniform(seed, _NEAR, np.arange(len(graph))) < parameters.near_session_share
-    near[neighbour[sessions.is_transit]] = False
-    added = np.flatnonzero(near).astype(np.int32)
+    added, chosen = _near_sessions(graph, km_to_pop, parameters, seed)
+    peers = ~np.isin(added, neighbour[sessions.is_transit])
+    added, chosen = added[peers], chosen[peers]
     none = np.zeros(len(added), np.bool_)
     return Sessions(
         np.concatenate([neighbour[kept], added]),
-        np.concatenate([pop[kept], nearest[added]]),
+        np.concatenate([pop[kept], chosen]),
         np.concatenate([sessions.is_transit[kept], none]),
         np.concatenate([scoped[kept], none]),
     )
+
+
+def _near_sessions(
+    graph: AsGraph, km_to_pop: NDArray[np.float32], parameters: Parameters, seed: int
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """(AS, POP) of a share of ASes: for each metro with routers the nearest POP, but for whims per (AS,
+    POP)."""
+    pops = np.arange(km_to_pop.shape[1])
+    owner = np.repeat(np.arange(len(graph)), np.diff(graph.presence_begin))
+    near = uniform(seed, _NEAR, owner) < parameters.near_session_share
+    owner = owner[near]
+    whim_km = -parameters.near_session_km * np.log(uniform(seed, _WHIM, owner[:, None], pops))
+    chosen = np.argmin(km_to_pop[graph.presence_metro[near]] + whim_km, axis=1)
+    pairs = np.unique(np.stack([owner, chosen], axis=1), axis=0).astype(np.int32)
+    return pairs[:, 0], pairs[:, 1]

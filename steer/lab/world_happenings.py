@@ -1,4 +1,4 @@
-"""The world's events bound to what they hit: delays of ASes, cells and blocks; switches of cells. Pure
+"""The world's events bound to what they hit: delays of areas, pods and blocks; switches of pods. Pure
 NumPy."""
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from steer.lab.world_churn import Events, draw_delays, draw_switches
 from steer.lab.world_layout import Layout
 from steer.lab.world_parameters import Parameters
 from steer.lab.world_targets import ALTERNATIVES, Targets
-from steer.lab.world_users import Cells, WorldUnits
+from steer.lab.world_users import Cells, WorldUnits, divide
 
 _SHARED = 0  # stream of chance
 
@@ -29,16 +29,18 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Happenings:
-    """`scopes`: ASes in a country, cells, blocks. `switches`: of cells. `targets`: how many columns."""
+    """`scopes`: areas (of ASes in a country), pods, blocks. `switches`: of pods; `cell_of_pod`: the rows of
+    the routes; `targets`: how many columns."""
 
     scopes: tuple[Scope, ...]
     switches: Events
+    cell_of_pod: NDArray[np.int32]
     targets: int
 
-    def delay_ms(self, hour: float, cell: NDArray[np.int32]) -> NDArray[np.float32]:
+    def delay_ms(self, hour: float) -> NDArray[np.float32]:
         """What is added to each (unit, target), shape (u, t). Delays of one scope do not add up: the worst
         counts."""
-        total = np.zeros((len(cell), self.targets), np.float32)
+        total = np.zeros((len(self.scopes[0].entity_of_unit), self.targets), np.float32)
         for scope in self.scopes:
             rows = scope.delays.during(hour)
             table = np.zeros((scope.entities, self.targets), np.float32)
@@ -48,12 +50,12 @@ class Happenings:
         return total
 
     def anycast_pop(self, hour: float, routes: Targets) -> NDArray[np.int32]:
-        """The POP that each cell's anycast packets reach, shape (c,)."""
-        pop = routes.pop[:, 0].copy()
+        """The POP that each pod's anycast packets reach, shape (q,)."""
+        pop: NDArray[np.int32] = routes.pop[self.cell_of_pod, 0]
         rows = self.switches.during(hour)
         mood = np.minimum(self.switches.size[rows] * ALTERNATIVES, ALTERNATIVES - 1).astype(np.int64)
-        cell = self.switches.entity[rows]
-        pop[cell] = routes.alternative[cell, mood]
+        pod = self.switches.entity[rows]
+        pop[pod] = routes.alternative[self.cell_of_pod[pod], mood]
         return pop
 
 
@@ -69,11 +71,17 @@ def draw_happenings(
 ) -> Happenings:
     """All events of a world that lasts `days`; `block`: a number of each unit's block."""
     country = np.unique(layout.country, return_inverse=True)[1].ravel()[units.metro]
-    network = (units.asn.astype(np.uint64) << np.uint64(16)) | country.astype(np.uint64)
+    network = np.unique((units.asn.astype(np.int64) << 16) | country, return_inverse=True)[1].ravel()
+    area, _ = divide(
+        network.astype(np.int32),
+        int(network.max()) + 1,
+        parameters.area_share * units.users.sum(),
+        units.users,
+    )
     shares = (parameters.delay_as_share, 0.0, parameters.delay_block_share)
     shares = (shares[0], 1.0 - sum(shares), shares[2])
     scopes = []
-    keys = (network, units.cell.astype(np.uint64), block)
+    keys = (area.astype(np.uint64), units.pod.astype(np.uint64), block)
     for number, (key, share) in enumerate(zip(keys, shares, strict=True)):
         distinct, first, entity = np.unique(key, return_index=True, return_inverse=True)
         delays = draw_delays(
@@ -84,7 +92,7 @@ def draw_happenings(
             parameters,
             seed + (number << 40),
         )
-        usual = routes.pop[units.cell[first]]  # of an AS: where its first unit goes
+        usual = routes.pop[units.cell[first]]  # of an area: where its first unit goes
         scopes.append(
             Scope(
                 entity.ravel().astype(np.int32),
@@ -92,8 +100,8 @@ def draw_happenings(
                 _shared(delays, usual, routes, parameters, seed),
             )
         )
-    switches = draw_switches(len(cells.metro), days, parameters, seed)
-    return Happenings(tuple(scopes), switches, len(routes.texts))
+    switches = draw_switches(len(cells.cell_of_pod), days, parameters, seed)
+    return Happenings(tuple(scopes), switches, cells.cell_of_pod, len(routes.texts))
 
 
 def _shared(

@@ -170,7 +170,7 @@ def _join(layout: Layout, networks: _Networks, exchange_metro: Rows, rng: Rng) -
     same = networks.continent[:, None] == exchange_continent[None, :]
     large = (networks.tier == 2)[:, None]
     chance = np.where(km < _EXCHANGE_REACH_KM, 0.25, 0.0) + np.where(large & same, 0.3, 0.0)
-    chance = np.maximum(chance, np.where(large | (networks.tier == 3)[:, None], 0.02, 0.0002))
+    chance = np.maximum(chance, np.where(large | (networks.tier == 3)[:, None], 0.01, 0.0001))
     member, exchange = np.nonzero(rng.random(km.shape) < chance)
     return member, exchange
 
@@ -239,13 +239,15 @@ def _plain(text: str) -> str:
 def _sessions(
     layout: Layout, networks: _Networks, pops: tuple[Pop, ...], member: Rows, member_metro: Rows, rng: Rng
 ) -> Sessions:
-    """Transit of two to six tier-1 networks at each POP, of a local network at some, and a third of the
-    members of exchanges around as peers."""
+    """Transit of three to seven tier-1 networks at each POP, of a local network at some, and the
+    members of exchanges around as peers that peer with such a network at all."""
     sellers = rng.choice(np.flatnonzero(networks.tier == 1), _TIER1_CDN, replace=False)
     countries = np.unique(layout.country, return_inverse=True)[1].ravel()
+    agrees = rng.random(len(networks.asn)) < np.where(networks.tier <= 3, 0.6, 0.35)
+    agrees[networks.tier == 1] = False
     rows: set[tuple[int, int, bool]] = set()
     for number, pop in enumerate(pops):
-        for seller in rng.choice(sellers, int(rng.integers(2, 7)), replace=False):
+        for seller in rng.choice(sellers, int(rng.integers(3, 8)), replace=False):
             rows.add((int(seller), number, True))
         local = np.flatnonzero((networks.tier == 3) & (networks.country == countries[pop.metro]))
         if len(local) and rng.random() < 0.3:
@@ -257,7 +259,7 @@ def _sessions(
             layout.longitude_deg[member_metro],
         )[0]
         around = np.unique(member[km < 100.0])
-        peers = around[(rng.random(len(around)) < 0.35) & (networks.tier[around] > 1)]
+        peers = around[agrees[around]]
         rows |= {(peer, number, False) for peer in peers.tolist() if (peer, number, True) not in rows}
     table = np.array(sorted(rows), np.int64)
     return Sessions(

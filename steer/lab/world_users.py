@@ -3,7 +3,7 @@
 Every draw of a unit stands for as many users as every other. Its prefix is a real /24 or /48 of its AS;
 geodata put a share of prefixes into another metro of the AS than the one where its users are. Pure NumPy."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,8 @@ class WorldUnits:
 
     `start`: key, left-aligned in 64 bits. `metro`, coordinates in degrees, `country`, `continent`: where the
     users are; `listed_metro`: where geodata say. `asn`; `cell`: row of the world's (AS, metro) cells;
-    `users`: people; `resolver`: row of the resolvers."""
+    `pod`: of their pods, the part of a cell behind one router, a stretch of its addresses; `users`: people;
+    `resolver`: row of the resolvers."""
 
     family: NDArray[np.uint8]
     start: NDArray[np.uint64]
@@ -38,6 +39,7 @@ class WorldUnits:
     continent: NDArray[np.str_]
     users: NDArray[np.float64]
     cell: NDArray[np.int32]
+    pod: NDArray[np.int32]
     resolver: NDArray[np.int32]
 
     def __len__(self) -> int:
@@ -47,7 +49,7 @@ class WorldUnits:
 @dataclass(frozen=True, slots=True)
 class WorldResolvers:
     """Resolvers, shape (r,): operator (`isp` or a public service), IPv4 key of its /24, AS, place, whether it
-    sends ECS, whether it keeps answers beyond their TTL, and the row of its (AS, metro) cell."""
+    sends ECS, whether it keeps answers beyond their TTL, and the rows of its (AS, metro) cell and pod."""
 
     operator: NDArray[np.str_]
     start: NDArray[np.uint64]
@@ -59,6 +61,7 @@ class WorldResolvers:
     sends_ecs: NDArray[np.bool_]
     violates_ttl: NDArray[np.bool_]
     cell: NDArray[np.int32]
+    pod: NDArray[np.int32]
 
     def __len__(self) -> int:
         return len(self.start)
@@ -66,11 +69,13 @@ class WorldResolvers:
 
 @dataclass(frozen=True, slots=True)
 class Cells:
-    """Distinct (AS, metro), shape (c,): AS number, its row of the graph (-1: none), and the metro."""
+    """Distinct (AS, metro), shape (c,): AS number, its row of the graph (-1: none), and the metro.
+    `cell_of_pod`, rising: the pods, shape (q,)."""
 
     asn: NDArray[np.uint32]
     row: NDArray[np.int32]
     metro: NDArray[np.int32]
+    cell_of_pod: NDArray[np.int32]
 
 
 def draw_users(
@@ -90,10 +95,12 @@ def draw_users(
     operator, site = _operators(layout, metro, users, parameters, rng)
     resolver_row, resolvers_of = _resolvers(layout, asn, metro, users, operator, site, parameters, seed)
     code, unit_cell, resolver_cell = _number_cells(asn, metro, resolvers_of.asn, resolvers_of.metro)
+    pod, cell_of_pod = divide(unit_cell, len(code), parameters.pod_share * total, users)
     cells = Cells(
         (code >> np.int64(32)).astype(np.uint32),
         ground.graph.rows_of((code >> np.int64(32)).astype(np.uint32)),
         (code & np.int64(0xFFFF_FFFF)).astype(np.int32),
+        cell_of_pod,
     )
     units = WorldUnits(
         key[:, 0].astype(np.uint8),
@@ -107,9 +114,11 @@ def draw_users(
         layout.continent[metro],
         users,
         unit_cell,
+        pod,
         resolver_row,
     )
-    return units, _with_cells(resolvers_of, resolver_cell), cells
+    resolver_pod = np.searchsorted(cell_of_pod, resolver_cell).astype(np.int32)
+    return units, replace(resolvers_of, cell=resolver_cell, pod=resolver_pod), cells
 
 
 def _draw_cells(
@@ -255,6 +264,7 @@ def _resolvers(
         np.where(which >= 0, sends[which], isp_ecs),
         (which < 0) & (uniform(seed, _VIOLATOR, distinct) < parameters.ttl_violator_share),
         np.zeros(len(distinct), np.int32),
+        np.zeros(len(distinct), np.int32),
     )
 
 
@@ -287,16 +297,17 @@ def _number_cells(
     return code, row[: len(asn)], row[len(asn) :]
 
 
-def _with_cells(resolvers: WorldResolvers, cell: NDArray[np.int32]) -> WorldResolvers:
-    return WorldResolvers(
-        resolvers.operator,
-        resolvers.start,
-        resolvers.asn,
-        resolvers.metro,
-        resolvers.latitude_deg,
-        resolvers.longitude_deg,
-        resolvers.country,
-        resolvers.sends_ecs,
-        resolvers.violates_ttl,
-        cell,
-    )
+def divide(
+    group: NDArray[np.int32], groups: int, users_per_part: float, users: NDArray[np.float64]
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Each unit's part of its group, and each part's group: stretches of a group's units, in order of
+    address, of about so many users; at least one part per group."""
+    order = np.argsort(group, kind="stable")
+    total = np.bincount(group, users, groups)
+    reached = np.cumsum(users[order]) - (np.cumsum(total) - total)[group[order]] - users[order] / 2
+    count = np.maximum(1, np.round(total / users_per_part)).astype(np.int64)
+    within = (reached / np.maximum(total, 1e-9)[group[order]] * count[group[order]]).astype(np.int64)
+    within = np.clip(within, 0, count[group[order]] - 1)
+    part = np.empty(len(group), np.int32)
+    part[order] = (np.cumsum(count) - count)[group[order]] + within
+    return part, np.repeat(np.arange(groups), count).astype(np.int32)

@@ -1,12 +1,15 @@
 """The simulated world: routing is valley-free, nothing beats light, nobody is lost, and chance is a function
 of the seed."""
 
+import os
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from steer.lab.world import World, load_world
+from steer.lab.world_check import DAYS, check_world
 from steer.lab.world_graph import Ground, Sessions, engineer
 from steer.lab.world_layout import UNIT_SHIFT, Layout, read_layout
 from steer.lab.world_parameters import Parameters
@@ -159,3 +162,18 @@ def test_ages_grow_while_a_path_stays_bad() -> None:
     assert np.allclose(later.bad_age_h[both], earlier.bad_age_h[both] + 1)
     fresh = later.is_bad & ~earlier.is_bad
     assert np.all(later.bad_age_h[fresh] == 0)
+
+
+def assert_priors_hold(data: Path | None, seed: int) -> None:
+    here = load_world(data, seed, clients=6000, days=DAYS, layout=layout())
+    wrong = [f"{finding.what}: {finding.value:.2f}" for finding in check_world(here) if not finding.holds]
+    assert not wrong
+
+
+def test_a_synthetic_world_agrees_with_the_priors() -> None:
+    assert_priors_hold(None, 1)
+
+
+@pytest.mark.skipif("STEER_DATA" not in os.environ, reason="STEER_DATA names no directory of real data")
+def test_the_real_world_agrees_with_the_priors() -> None:
+    assert_priors_hold(Path(os.environ["STEER_DATA"]), 1)
