@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol, TextIO
 
-from steer.lab.demo_front import DemoFront, browser_line, demo_front, send_reroute
+from steer.lab.demo_front import DemoFront, browse_demo, browser_line, demo_front, send_reroute
 from steer.lab.demo_networks import ROUTE_ORDERS, reroute
 from steer.lab.demo_pops import ACTIONS, DemoError, DemoServers, demo_pops, send_order, status_line
 from steer.model.deployment import Deployment
@@ -31,6 +31,7 @@ load POP [N]   its load is N % of its target; without N it wanders again
 status         what the POPs do now
 haul NET POP   "BGP" takes the anycast packets of osaka, amsterdam or saopaulo to that POP
 release NET    as BGP and distance have it
+browse NET [N] N page views from there measure anycast and a few POPs (25)
 """
 HERE_ALONE = """\
 explain NET    why a client in that network gets what it gets, such as: explain 133.1.0.0/24
@@ -100,6 +101,8 @@ async def order_running_demo(directory: Path, words: list[str]) -> str:
         return "\n".join([await send_order(pops, pop.name, "status") for pop in pops])
     if words[:1] and words[0] in ROUTE_ORDERS:
         return await send_reroute(deployment, words)
+    if words[:1] == ["browse"]:
+        return await browse_demo(deployment, words)
     action, name, percent = parse_order(words)
     return await send_order(demo_pops(deployment.services), name, action, percent)
 
@@ -108,7 +111,7 @@ def parse_order(words: list[str]) -> tuple[str, str, float | None]:
     """(action, POP, percent) of an order's words. DemoError with what is right instead."""
     action = words[0] if words else ""
     if action not in ACTIONS:
-        known = ", ".join((*ACTIONS, *ROUTE_ORDERS))
+        known = ", ".join((*ACTIONS, *ROUTE_ORDERS, "browse"))
         raise DemoError(f"no order {action!r}; there are {known} and status")
     if len(words) == 2:
         return action, words[1], None
@@ -186,7 +189,7 @@ async def _talk(
                 text = line.result()
                 if text is None or text.strip() in ("quit", "exit"):
                     return
-                print(await _answer(text, servers, front, explain), end="", file=out, flush=True)
+                print(await _answer(text, deployment, servers, front, explain), end="", file=out, flush=True)
         finally:
             lines.close()
     finally:
@@ -194,7 +197,13 @@ async def _talk(
         readiness.cancel()
 
 
-async def _answer(line: str, servers: DemoServers, front: DemoFront | None, explain: Explain | None) -> str:
+async def _answer(
+    line: str,
+    deployment: Deployment,
+    servers: DemoServers,
+    front: DemoFront | None,
+    explain: Explain | None,
+) -> str:
     try:
         words = shlex.split(line)
         if not words:
@@ -207,6 +216,8 @@ async def _answer(line: str, servers: DemoServers, front: DemoFront | None, expl
             if explain is None or len(words) != 2:
                 return "write `explain NET`, such as `explain 133.1.0.0/24`\n"
             return (await explain(words[1])).rstrip("\n") + "\n"
+        if words[0] == "browse":
+            return await browse_demo(deployment, words) + "\n"
         if words[0] in ROUTE_ORDERS and front is not None:
             return reroute(front.routing, words) + "\n"
         action, name, percent = parse_order(words)

@@ -18,8 +18,9 @@ from urllib.parse import urlsplit
 import aiohttp
 from aiohttp import web
 
-from steer.lab.demo_networks import DemoNetwork, DemoRouting, reroute
+from steer.lab.demo_networks import NETWORKS, DemoNetwork, DemoRouting, reroute
 from steer.lab.demo_pops import ORDER_HEADER, DemoError, DemoPop, DemoServers
+from steer.lab.demo_views import Viewing, browse
 from steer.model.deployment import Deployment
 from steer.model.endpoint import Endpoint
 from steer.model.evidence import BeaconSettings
@@ -27,6 +28,7 @@ from steer.model.evidence import BeaconSettings
 PASSED_ON = ("/beacon.js", "/v1/beacon/candidates", "/v1/beacon")
 ORDER_PATH = "/demo/route"
 PASS_ON_S_MAX = 5.0
+VIEWS = 25  # a few more than `auto` needs samples
 BODY_BYTES_MAX = 16 * 1024
 _KEPT_HEADERS = ("Content-Type", "Cache-Control", "ETag", "Retry-After", "Access-Control-Allow-Origin")
 
@@ -162,6 +164,18 @@ async def send_reroute(deployment: Deployment, words: Sequence[str]) -> str:
             return said
     except (aiohttp.ClientError, TimeoutError) as fault:
         raise DemoError(f"no demo answers at {url}; start one with `steer demo`") from fault
+
+
+async def browse_demo(deployment: Deployment, words: Sequence[str]) -> str:
+    """`browse NETWORK [VIEWS]`: page views from a network, by a program. Raises DemoError."""
+    settings = deployment.evidence.beacon
+    counts = words[2:] or (str(VIEWS),)
+    if settings is None or len(words) not in (2, 3) or not counts[0].isdecimal():
+        raise DemoError("write `browse NETWORK [VIEWS]`, with `evidence: {beacon: …}` in steer.yaml")
+    network = DemoRouting(deployment.services[settings.service]).network_of(words[1])
+    if network is None:
+        raise DemoError(f"no network {words[1]!r}; there are {', '.join(each.name for each in NETWORKS)}")
+    return await browse(Viewing(_port_of(settings), deployment.server.listen[0]), network, int(counts[0]))
 
 
 def browser_line(deployment: Deployment) -> list[str]:

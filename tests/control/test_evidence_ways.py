@@ -101,6 +101,15 @@ def test_the_nearest_pop_is_tried_and_one_that_drains_is_not(cdn: Cdn, serving: 
     wait_for(lambda: "pop:nrt" not in targets(), "a view that leaves nrt out")
 
 
+def test_the_resolver_that_asks_for_the_label_is_joined(serving: Server) -> None:
+    given = call(f"{pages(serving)}/v1/beacon/candidates", headers=CLIENT)[1]
+    host = re.search(r"https://([a-z2-7]{26}\.b\.cdn\.example)/", json.dumps(given))
+    assert host is not None
+    assert serving.ask(name=host[1]) == ("192.0.2.1",)
+    assert send_report(serving, given) == 204
+    assert serving.metric('steer_beacon_resolvers_total{outcome="joined"}') == 1
+
+
 def test_settings_change_without_a_start_but_for_where_it_listens(cdn: Cdn, serving: Server) -> None:
     assert "const SHARE = 0.02," in text(serving)
     changed = (cdn.directory / "steer.yaml").read_text().replace("name: b", "sample: 50%, name: b")

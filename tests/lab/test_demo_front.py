@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import socket
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from ipaddress import ip_address
@@ -12,11 +13,14 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from steer.lab.demo_front import DemoFront, send_reroute
+from steer.control.beacon_server import start_beacon
+from steer.lab.demo_front import DemoFront, browse_demo, send_reroute
 from steer.lab.demo_networks import DemoRouting, reroute
 from steer.lab.demo_pops import DemoError, DemoServers, demo_pops
+from steer.lab.demo_views import Viewing, browse
 from steer.model.endpoint import Endpoint
 from steer.sources.deployment_files import read_deployment
+from tests.control.beacon_world import Story
 from tests.lab.demo_directory import DEMO, copy_demo, free_ports
 
 DEPLOYMENT, _ = read_deployment(DEMO)
@@ -152,6 +156,49 @@ def test_orders_need_the_header_and_good_words() -> None:
         assert (await fetch(session, "osaka.localhost", "/demo/route", **orders))[0] == 400
 
     visit(look)
+
+
+def test_views_by_a_program_measure_what_the_network_does() -> None:
+    story = Story()
+    settings = DEPLOYMENT.evidence.beacon
+    assert settings is not None
+    story.world.one_service = SERVICE
+
+    async def run() -> str:
+        listener = socket.create_server(("127.0.0.1", 0))
+        port = free_ports(1)[0]
+        urls = {key: getattr(settings, key).replace("9100", str(port)) for key in ("anycast_url", "pop_url")}
+        own = replace(settings, **urls)
+        story.world.settings = own
+        server = await start_beacon(story.collector, [listener])
+        servers = DemoServers(demo_pops(DEPLOYMENT.services), random.Random(1), lambda: 0.0)
+        front = DemoFront(own, routing(), servers, Endpoint.of(listener.getsockname()))
+        await front.start()
+        try:
+            osaka = front.routing.networks[0]
+            reroute(front.routing, ["haul", "osaka", "fra"])
+            return await browse(Viewing(port, Endpoint(ip_address("127.0.0.1"), port)), osaka, 3)
+        finally:
+            await front.stop()
+            await server.stop()
+            listener.close()
+
+    assert asyncio.run(run()) == "osaka: 3 views: 3 reported"
+    assert len(story.rows) == 3 * 4
+    for row in story.rows:
+        assert row["client"] == "133.1.0.0/24"
+        if row["target"] == "anycast":
+            assert (row["pop"], row["rtt_ms"] > 100) == ("fra", True)
+        elif row["target"] == "pop:nrt":
+            assert row["rtt_ms"] < 100
+
+
+@pytest.mark.parametrize(
+    "words", [["browse"], ["browse", "osaka", "x"], ["browse", "mars"], ["browse", "osaka", "0"]]
+)
+def test_a_wrong_order_to_browse_says_what_is_right(words: list[str]) -> None:
+    with pytest.raises(DemoError, match=r"write `browse|there are osaka|not from 1"):
+        asyncio.run(browse_demo(DEPLOYMENT, words))
 
 
 def test_without_a_demo_that_is_said(tmp_path: Path) -> None:
