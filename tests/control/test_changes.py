@@ -1,8 +1,11 @@
 """The guard, rollouts, apply and rollback on a running server: what waits, is taken, and survives a kill."""
 
+import http.client
 import json
+import threading
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -155,6 +158,31 @@ def test_a_restart_is_no_way_round_the_guard(guarded: Cdn) -> None:
     server = guarded.serve()
     server.wait_for_answer("gru")
     assert server.state["held"] is None
+
+
+@pytest.mark.parametrize("after_s", [0.0, 0.3, 0.8])
+def test_a_kill_while_it_is_applied_leaves_the_one_or_the_other(guarded: Cdn, after_s: float) -> None:
+    server = guarded.serve()
+    wait_for(lambda: saved(guarded, 1), "a saved deployment")
+    guarded.write("cdn.example.yaml", guarded.zone("'pop:gru'"))
+    wanted = held(server, "guard")["hash"]
+
+    def apply() -> None:
+        with suppress(OSError, http.client.HTTPException):
+            post(server, "/v1/apply", {"hash": wanted})
+
+    asking = threading.Thread(target=apply)
+    asking.start()
+    asking.join(after_s)
+    server.kill()
+    asking.join()
+    server = guarded.serve()
+    if server.ask() == GRU:
+        assert server.state["held"] is None
+    else:
+        assert server.ask() == NRT
+        wait_for(lambda: server.state["held"] or server.ask() == GRU, "the decision of before, or none")
+    assert "Traceback" not in server.log
 
 
 def test_the_guard_that_serves_counts_for_a_change_that_lifts_it(guarded: Cdn) -> None:
