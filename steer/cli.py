@@ -111,6 +111,9 @@ def make_parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--fail-above", default="", metavar="SHARE", help="such as 5%%: exit with 2 where more moves"
     )
+    command.add_argument(
+        "--steps", action="store_true", help="also what policy, POPs and data move, one after another"
+    )
     command.add_argument("--json", action="store_true", help="print everything as one JSON object")
 
     command = _add(commands, "apply", run_apply, "have the running server take up its directory")
@@ -208,7 +211,7 @@ def run_plan(given: argparse.Namespace) -> int:
     limit = share_of(given.fail_above) if given.fail_above else None
     demand = read_demand(given.demand) if given.demand else {}
     directories = tuple(each.absolute() for each in given.directories)
-    found = asyncio.run(plan(directories, os.environ, demand, _tell_plan))
+    found = asyncio.run(plan(directories, os.environ, demand, _tell_plan, with_steps=given.steps))
     if given.json:
         print(json.dumps(found, indent=2, ensure_ascii=False))
     else:

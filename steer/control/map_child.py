@@ -126,7 +126,8 @@ def build_into(
     path.parent.mkdir(parents=True, exist_ok=True)
     if notes.verdicts:
         write_map_evidence(evidence_beside(path), map_evidence(deployment, evidence, notes))
-    buffers = pack_map(built, identity, {"databases": names})
+    learned = summaries[1] if summaries else ""
+    buffers = pack_map(built, identity, {"databases": names, "evidence": learned})
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".building-", delete=False) as file:
         try:
             for buffer in buffers:

@@ -6,6 +6,7 @@ import hashlib
 import mmap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
@@ -43,6 +44,14 @@ class Version:
         """Names what would serve: policy, geodata and evidence; what `steer apply --force` takes."""
         text = f"{self.deployment.policy_hash} {self.map_file.identity.hex()}"
         return hashlib.sha256(text.encode()).hexdigest()[:HASH_DIGITS]
+
+
+def evidence_of(map_file: MapFile) -> str:
+    """SHA-256 of what was learned before the map was built; '' where nothing was, or the map is gone."""
+    try:
+        return str(read_memo(_loaded(map_file.path)).get("evidence", ""))
+    except (OSError, ValueError):
+        return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +128,7 @@ def _nothing_known() -> GeoOutline:
 
 def _side(version: Version, progress: Callable[[str], None]) -> Side:
     progress(f"reading the map {version.map_file.identity.hex()[:12]}")
-    with version.map_file.path.open("rb") as file:
-        data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    part = fmt.load_part(memoryview(data), fmt.Part.MAP, check_crc32=False)  # proved when it was found
+    part = _loaded(version.map_file.path)
     sweep = sweep_part(
         part, tuple((zone, policy, service) for zone, policy, service in read_memo(part)["slots"])
     )
@@ -136,3 +143,10 @@ def _side(version: Version, progress: Callable[[str], None]) -> Side:
         sweep.runs,
         lambda partition: sum(len(sweep.leaves(partition, family)) for family in FAMILIES),
     )
+
+
+def _loaded(path: Path) -> fmt.LoadedPart:
+    """A map file, mapped into memory; it was proved when it was found. Raises OSError, BadPart."""
+    with path.open("rb") as file:
+        data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    return fmt.load_part(memoryview(data), fmt.Part.MAP, check_crc32=False)

@@ -12,11 +12,12 @@ from typing import Any
 from steer.control.check_summary import answers_max, count_answers
 from steer.control.client import ask_server
 from steer.control.directories import cache_directory, state_directory
-from steer.control.inputs import find_databases, read_inputs
+from steer.control.inputs import Inputs, find_databases, read_inputs
 from steer.control.last_good import api_of
-from steer.control.map_child import stored_map
-from steer.control.movement import Comparison, Version, measure
+from steer.control.map_child import MapFile, stored_map
+from steer.control.movement import Comparison, Version, evidence_of, measure
 from steer.control.offline import map_of
+from steer.control.plan_steps import steps
 from steer.control.zone_copies import ZoneCopies
 from steer.decide.movement_report import movement_json, movement_table, share_text
 from steer.errors import Fault, Refused
@@ -43,8 +44,11 @@ async def plan(
     environment: Mapping[str, str],
     demand: Demand,
     progress: Progress,
+    *,
+    with_steps: bool = False,
 ) -> dict[str, Any]:
     """What changes from the first directory to the second, or from what serves to the only one; as JSON.
+    `with_steps`: also what each cause moves.
 
     Paths are absolute. Raises Refused where a directory is, or where nothing has served yet."""
     with tempfile.TemporaryDirectory(prefix="steer-") as top:
@@ -63,10 +67,24 @@ async def plan(
             found = await _measured_by_server(directories[0], after, environment)
         if found is None:
             found = await asyncio.to_thread(_measured, comparison, progress)
+        why = causes(before.version, after)
+        way: list[dict[str, Any]] = []
+        if with_steps:
+
+            async def measured(one: Comparison) -> dict[str, Any]:
+                return await asyncio.to_thread(_measured, one, progress)
+
+            async def mapped(deployment: Deployment) -> MapFile:
+                inputs = Inputs(deployment, (), {})
+                assert after.databases is not None, "those of a directory are at hand"
+                return await map_of(inputs, after.databases, environment, progress)
+
+            way = await steps(comparison, why, mapped, measured)
         return {
             "before": _told(before),
             "after": _told(Told(after, str(directories[-1]))),
-            "causes": causes(before.version, after),
+            "causes": why,
+            "steps": way,
             **found,
         }
 
@@ -78,6 +96,9 @@ def plan_text(body: Mapping[str, Any]) -> Iterator[str]:
         yield f"{word:<5} {side['what']}"
         yield f"      hash {side['hash']} (policy {side['policy'][:12]}, map {side['map'][:12]})"
     yield f"what changed: {', '.join(body['causes']) or 'nothing'}"
+    if body["steps"]:
+        way = ", then ".join(f"{step['cause']} {share_text(step['moved'])}" for step in body["steps"])
+        yield f"one after another: {way}; all together {share_text(body['moved'])}"
     yield ""
     yield from movement_table(body)
     answers = [body[key]["answers"] for key in ("before", "after")]
@@ -102,7 +123,7 @@ def causes(before: Version, after: Version) -> list[str]:
         found.append("the key of shares")
     if list(before.map_file.databases.values()) != list(after.map_file.databases.values()):
         found.append("geodata")
-    if not found and before.map_file.identity != after.map_file.identity:
+    if evidence_of(before.map_file) != evidence_of(after.map_file):
         found.append("evidence")
     return found
 

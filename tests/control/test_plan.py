@@ -118,6 +118,36 @@ def test_exit_codes(cdn: Cdn, other: Path) -> None:
     assert plan(cdn, cdn.directory, other).returncode == 1
 
 
+def test_several_causes_one_after_another(cdn: Cdn) -> None:
+    copy = changed(cdn, cdn.zone("{nearest: 50, 'pop:gru': 50}"))
+    pops = (copy / "pops.yaml").read_text()
+    (copy / "pops.yaml").write_text(pops.replace("198.51.100.3", "198.51.100.33"))
+    body = plan_json(
+        cdn, cdn.directory, copy, "--steps", "--demand", users(cdn, "133.0.0.0/8,3\n200.0.0.0/8,1")
+    )
+    assert body["causes"] == ["policy", "POPs"]
+    assert body["steps"] == [{"cause": "POPs", "moved": 0.75}, {"cause": "policy", "moved": 0.375}]
+    assert body["moved"] == 0.75
+    said = plan(cdn, cdn.directory, copy, "--steps")
+    assert "one after another: POPs " in said.stdout
+    assert plan_json(cdn, cdn.directory, copy)["steps"] == []
+
+
+def test_a_pop_that_goes_with_the_rule_that_named_it(cdn: Cdn) -> None:
+    cdn.write("cdn.example.yaml", cdn.zone("['pop:gru', nearest]"))
+    copy = changed(cdn, cdn.zone())
+    lines = (copy / "pops.yaml").read_text().splitlines(keepends=True)
+    (copy / "pops.yaml").write_text("".join(line for line in lines if not line.startswith("  gru:")))
+    body = plan_json(cdn, cdn.directory, copy, "--steps", "--demand", users(cdn, "200.0.0.0/8,1"))
+    assert body["steps"] == [{"cause": "policy", "moved": 0.0}, {"cause": "POPs", "moved": 1.0}]
+
+
+def users(cdn: Cdn, lines: str) -> Path:
+    path = cdn.top / "users.csv"
+    path.write_text(lines)
+    return path
+
+
 def test_names_come_and_go(cdn: Cdn) -> None:
     copy = changed(cdn, cdn.zone(more="  new: {policy: web, ttl: 30s}\n").replace("  www:", "  web:"))
     body = plan_json(cdn, cdn.directory, copy)
