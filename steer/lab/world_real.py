@@ -55,6 +55,8 @@ def _read_relationships(directory: Path) -> tuple[NDArray[np.uint32], NDArray[np
     path = directory / RELATIONSHIPS
     try:
         lines = [line for line in _text(path).splitlines() if line and line[0] != "#"]
+        if not lines:
+            raise _refused(path, "names no relationship")
         table = np.loadtxt(StringIO("\n".join(lines)), np.int64, delimiter="|", usecols=(0, 1, 2), ndmin=2)
     except ValueError as error:
         raise _refused(path, f"is no list of AS relationships ({error})") from None
@@ -110,16 +112,19 @@ def _read_pops(directory: Path, layout: Layout) -> tuple[tuple[Pop, ...], list[t
 
 def _read_exchanges(directory: Path, layout: Layout, asns: NDArray[np.uint32]) -> NDArray[np.int64]:
     """Rows (AS number, metro) of exchange members whose exchange has a place."""
-    exchanges = [row for row in _json_lines(directory / EXCHANGES) if "latitude" in row]
-    latitude = np.array([float(row["latitude"]) for row in exchanges])
-    longitude = np.array([float(row["longitude"]) for row in exchanges])
-    metros = nearest_metros(layout, latitude, longitude).tolist()
-    metro_of = {row["ix_id"]: metro for row, metro in zip(exchanges, metros, strict=True)}
-    pairs = [
-        (row["asn"], metro_of[row["ix_id"]])
-        for row in _json_lines(directory / MEMBERS)
-        if row["ix_id"] in metro_of
-    ]
+    try:
+        exchanges = [row for row in _json_lines(directory / EXCHANGES) if "latitude" in row]
+        latitude = np.array([float(row["latitude"]) for row in exchanges])
+        longitude = np.array([float(row["longitude"]) for row in exchanges])
+        metros = nearest_metros(layout, latitude, longitude).tolist()
+        metro_of = {row["ix_id"]: metro for row, metro in zip(exchanges, metros, strict=True)}
+        pairs = [
+            (int(row["asn"]), metro_of[row["ix_id"]])
+            for row in _json_lines(directory / MEMBERS)
+            if row["ix_id"] in metro_of
+        ]
+    except (KeyError, ValueError, TypeError) as error:
+        raise _refused(directory / MEMBERS, f"and {EXCHANGES} do not fit together ({error!r})") from None
     table = np.array(pairs, np.int64).reshape(-1, 2)
     return table[np.isin(table[:, 0], asns)]
 

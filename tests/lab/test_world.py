@@ -177,3 +177,48 @@ def test_a_synthetic_world_agrees_with_the_priors() -> None:
 @pytest.mark.skipif("STEER_DATA" not in os.environ, reason="STEER_DATA names no directory of real data")
 def test_the_real_world_agrees_with_the_priors() -> None:
     assert_priors_hold(Path(os.environ["STEER_DATA"]), 1)
+
+
+def test_targets_lead_where_they_are_announced() -> None:
+    here = world()
+    region_of_pop = np.array([pop.region for pop in here.pops])
+    for hour in (0, 40):
+        state = here.at(hour)
+        for number, region in enumerate(here.regions):
+            assert np.all(region_of_pop[state.region_catchment[:, number]] == region)
+        assert np.all((state.catchment >= 0) & (state.catchment < len(here.pops)))
+    first = here.routes.first_pop
+    assert here.targets[first:] == tuple(f"pop:{pop.name}" for pop in here.pops)
+    own = np.broadcast_to(np.arange(len(here.pops)), here.routes.pop[:, first:].shape)
+    assert np.array_equal(here.routes.pop[:, first:], own)
+
+
+def test_a_switch_takes_anycast_to_another_pop_at_that_pops_own_speed() -> None:
+    here = world()
+    state, usual = here.at(40), here.routes.pop[here.units.cell, 0]
+    moved = np.flatnonzero(state.catchment != usual)
+    assert len(moved)
+    switched = np.unique(here.units.pod[moved])
+    same_pod = np.isin(here.units.pod, switched)
+    assert np.all(state.catchment[same_pod] != usual[same_pod])  # a pod is behind one router
+    own = here.routes.first_pop + state.catchment[moved]
+    assert np.median(np.abs(state.rtt_ms[moved, 0] - state.rtt_ms[moved, own])) < 0.01  # but for delays
+
+
+def test_draws_scatter_around_the_true_median() -> None:
+    here = world()
+    units = np.repeat(np.arange(300), 400)
+    drawn = here.draw(np.random.default_rng(3), 10, units, np.zeros_like(units)).reshape(300, 400)
+    off = np.median(drawn, axis=1) / here.at(10).rtt_ms[:300, 0]
+    assert abs(np.median(off) - 1.0) < 0.02
+    above = np.mean(drawn <= here.quantile_ms(10, 0.75)[:300, :1])
+    assert abs(above - 0.75) < 0.02
+
+
+def test_resolvers_reach_what_their_pod_reaches() -> None:
+    here = world()
+    beside = here.resolvers.pod[here.units.resolver] == here.units.pod
+    assert beside.any()
+    state = here.at(40)
+    theirs = state.resolver_catchment[here.units.resolver]
+    assert np.array_equal(theirs[beside], state.catchment[beside])
