@@ -4,10 +4,11 @@ that includes the page script, and the proxy before steer's listener of page scr
     http://osaka.localhost:9100/                      the site, as a browser in Osaka sees it
     http://LABEL.b.cdn.example:9100/steer-beacon      the object at the anycast address
     http://fra.b.cdn.example:9100/steer-beacon        the object at a POP's own address
+    http://europe.region.b.cdn.example:9100/…         the object at a regional anycast address
 
-A browser finds the last two with `--host-resolver-rules="MAP *.b.cdn.example 127.0.0.1"`. Each answers after
-the round trip that the demo's routing gives; which network a request comes from is told by the site's own
-host."""
+A browser finds the last three with `--host-resolver-rules="MAP *.b.cdn.example 127.0.0.1"`. Each answers
+after the round trip that the demo's routing gives; which network a request comes from is told by the site's
+own host."""
 
 import asyncio
 import importlib.resources
@@ -78,10 +79,7 @@ class DemoFront:
         host = request.host.partition(":")[0].lower()
         network = self.network_of(request)
         if host.endswith(f".{self.settings.name}"):
-            name = host.removesuffix(f".{self.settings.name}")
-            return await self.answer_object(
-                request, network, name if name in self.routing.service.pops else None
-            )
+            return await self.answer_object(request, network, host.removesuffix(f".{self.settings.name}"))
         if request.path == ORDER_PATH and request.method == "POST":
             return await self._take_order(request)
         if request.path in PASSED_ON:
@@ -100,15 +98,17 @@ class DemoFront:
         return next((each for each in found if each is not None), self.routing.networks[0])
 
     async def answer_object(
-        self, request: web.Request, network: DemoNetwork, pop: str | None
+        self, request: web.Request, network: DemoNetwork, name: str
     ) -> web.StreamResponse:
-        """The small object, from the POP itself (None: from the one to which "BGP" takes anycast packets),
-        after the round trip."""
+        """The small object, after the round trip: from the POP of that name, for `europe.region` from the one
+        to which "BGP" takes packets for that region, else from the one to which it takes anycast packets."""
         pops = {each.name: each for each in self.servers.pops}
+        announcing = [each.name for each in pops.values() if each.mode not in ("killed", "drain")]
+        region, is_region, _ = name.partition(".region")
+        if is_region:
+            announcing = [pop for pop in announcing if self.routing.service.pops[pop].region == region]
+        pop = name if name in pops else self.routing.anycast_pop(network, announcing)
         if pop is None:
-            announcing = [name for name, each in pops.items() if each.mode not in ("killed", "drain")]
-            pop = self.routing.anycast_pop(network, announcing)
-        if pop is None or pop not in pops:
             raise web.HTTPServiceUnavailable
         await self.servers.misbehave(pops[pop], request)
         await asyncio.sleep(self.routing.rtt_ms(network, pop) / 1000)

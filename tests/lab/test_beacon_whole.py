@@ -42,7 +42,8 @@ def test_a_haul_is_seen_and_its_resolver_is_known(tmp_path: Path) -> None:
     found = json.loads(done.stdout)
     rows = {row["target"]: row for row in found["rows"]}
     assert rows["anycast"]["pop"] == "fra"
+    assert rows["region:asiapacific"]["pop"] == "nrt"
     assert rows["anycast"]["rtt_ms"] > rows["pop:nrt"]["rtt_ms"] + 50
     assert {row["client"] for row in rows.values()} == {"133.1.0.0/24"}
     assert {row["resolver"] for row in rows.values()} == {"193.0.6.0/24"}
-    assert "4 targets measured from osaka" in found["shown"]
+    assert "5 targets measured from osaka" in found["shown"]

@@ -89,7 +89,10 @@ def visit(look: Callable[[aiohttp.ClientSession, DemoFront], Awaitable[Any]]) ->
         runner = web.AppRunner(app)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", behind).start()
-        urls = {key: getattr(settings, key).replace("9100", str(port)) for key in ("anycast_url", "pop_url")}
+        urls = {
+            key: getattr(settings, key).replace("9100", str(port))
+            for key in ("anycast_url", "pop_url", "region_url")
+        }
         servers = DemoServers(demo_pops(DEPLOYMENT.services), random.Random(1), lambda: 0.0)
         endpoint = Endpoint(ip_address("127.0.0.1"), behind)
         front = DemoFront(replace(settings, **urls), routing(), servers, endpoint)
@@ -125,6 +128,7 @@ def test_each_host_is_who_it_should_be() -> None:
             2
         ] == '{"pop": "gru"}'
         assert (await fetch(session, label))[2] == '{"pop": "nrt"}'  # the first network
+        assert (await fetch(session, "europe.region.b.cdn.example"))[2] == '{"pop": "fra"}'
         front.servers.order("nrt", "kill")
         assert (await fetch(session, label))[2] == '{"pop": "sin"}'
         with pytest.raises(aiohttp.ClientError):
@@ -167,7 +171,10 @@ def test_views_by_a_program_measure_what_the_network_does() -> None:
     async def run() -> str:
         listener = socket.create_server(("127.0.0.1", 0))
         port = free_ports(1)[0]
-        urls = {key: getattr(settings, key).replace("9100", str(port)) for key in ("anycast_url", "pop_url")}
+        urls = {
+            key: getattr(settings, key).replace("9100", str(port))
+            for key in ("anycast_url", "pop_url", "region_url")
+        }
         own = replace(settings, **urls)
         story.world.settings = own
         server = await start_beacon(story.collector, [listener])
@@ -184,7 +191,7 @@ def test_views_by_a_program_measure_what_the_network_does() -> None:
             listener.close()
 
     assert asyncio.run(run()) == "osaka: 3 views: 3 reported"
-    assert len(story.rows) == 3 * 4
+    assert len(story.rows) == 3 * 5
     for row in story.rows:
         assert row["client"] == "133.1.0.0/24"
         if row["target"] == "anycast":
