@@ -23,6 +23,7 @@ from steer.control.explain_text import explanation_text
 from steer.control.inputs import read_inputs, read_overrides_in
 from steer.control.keys_arguments import add_keys_commands, run_keys_command
 from steer.control.last_good import api_of, deployment_at_hand
+from steer.control.learn_command import add_learn_arguments, run_learn_command
 from steer.control.offline import load_offline, poll_once
 from steer.control.plan import plan, plan_text, share_of
 from steer.control.server import Options, serve
@@ -143,6 +144,9 @@ def make_parser() -> argparse.ArgumentParser:
 
     command = _add(commands, "keys", run_keys, "make, show and roll the DNSSEC keys of a zone")
     add_keys_commands(command)
+
+    command = _add(commands, "learn", run_learn, "learn from files of measurements")
+    add_learn_arguments(command)
 
     command = _add(commands, "simulate", run_simulate_command, "replay days of a simulated Internet")
     add_simulate_arguments(command)
@@ -279,6 +283,18 @@ def run_simulate_command(given: argparse.Namespace) -> int:
     for line in run_simulate(given, sys.stderr):
         print(line, flush=True)
     return OK
+
+
+def run_learn(given: argparse.Namespace) -> int:
+    """`steer learn`."""
+    lines, refused = run_learn_command(
+        given, lambda text: print(f"steer: learn: {text}", file=sys.stderr, flush=True)
+    )
+    for line in lines:
+        print(line)
+    for fault in refused:
+        print(fault, file=sys.stderr)
+    return FAULTS if refused else OK
 
 
 def run_demo_command(given: argparse.Namespace) -> int:

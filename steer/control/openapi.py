@@ -178,6 +178,10 @@ def _schemas() -> dict[str, Any]:
             pending={"type": ["object", "null"]},
             held=held,
             signing={"type": ["object", "null"]},
+            evidence={
+                **_object(learned={"type": ["object", "null"]}, learning={"type": ["string", "null"]}),
+                "description": "What the last learning from measurements came to, and how far one is",
+            },
             counters={"type": "object", "additionalProperties": {"type": "integer"}},
         ),
         "Explanation": {"type": "object"},

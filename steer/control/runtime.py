@@ -183,6 +183,8 @@ class Runtime:
         self.pending: dict[str, Pending] = {}
         self.demand_seen = Demand()
         self.build: Build | None = None
+        self.learning = ""  # how far a learning is that is under way
+        self.learned: dict[str, Any] = {}  # what the last one came to: the fields of `learning.Learned`
         self.held: Held | None = None
         self.swaps = Swaps()
         self._draw = draw

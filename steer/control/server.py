@@ -17,6 +17,7 @@ from steer.control.api import make_app, start_api
 from steer.control.backend import ServerBackend
 from steer.control.evidence_ways import evidence_ways
 from steer.control.fast_clock import fast_clock, save_states
+from steer.control.learning_clock import LearningClock
 from steer.control.limits import give_way
 from steer.control.observing import Observing
 from steer.control.runtime import Runtime
@@ -155,6 +156,7 @@ async def _answer(
             asyncio.create_task(slow.run(known, started), name="slow clock"),
             asyncio.create_task(slow.secondary.run(), name="secondary"),
             asyncio.create_task(observing.run(ways.desk), name="observing"),
+            asyncio.create_task(LearningClock(runtime, state, options.wall_s).run(), name="learning clock"),
         ]
         await asyncio.gather(*clocks)
     finally:

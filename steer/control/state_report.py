@@ -43,6 +43,7 @@ def state_json(runtime: Runtime, now_s: float) -> dict[str, Any]:
         "signing": serving.signing.as_json() if serving and serving.signing else None,
         "warnings": [fault_json(fault) for fault in serving.inputs.warnings] if serving else [],
         "build": _build(runtime),
+        "evidence": {"learned": runtime.learned or None, "learning": runtime.learning or None},
         "swaps": {"count": runtime.swaps.count, "last_ms": runtime.swaps.last_ms},
         "counters": runtime.counters(),
         "answers": [

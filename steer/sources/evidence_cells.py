@@ -78,8 +78,10 @@ def read_cells(
     resolvers: tuple[Sources, NDArray[np.int32]],
 ) -> Cells:
     """The cells of groups. `targets`: those that are meant, in the order of the result; `window`: of
-    `window_of`. The period of `now_s` is there even without measurements, so that silence tells. `clients`: units and the rows of their groups, shape (u, kinds), narrowest first, -1 none;
-    `resolvers`: likewise, shape (r,)."""
+    `window_of`. The period of `now_s` is there even without measurements, so that silence tells.
+
+    `clients`: units and the rows of their groups, shape (u, kinds), narrowest first, -1 none; `resolvers`:
+    likewise, shape (r,)."""
     targets = tuple(targets)
     places = [
         (store.ids[service, target], place)
