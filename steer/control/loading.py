@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -81,6 +81,10 @@ class Loader:
         """Keep it as the last good one, and remove the maps that nothing needs any more. Raises OSError."""
         await self._in_worker(self._save, serving, now_s)
 
+    async def tidy(self, keep: Iterable[bytes]) -> None:
+        """Remove the maps that neither a stored deployment nor `keep` (identities) names. Raises OSError."""
+        await self._in_worker(self._tidy, tuple(keep))
+
     async def restore(self, stored: StoredDeployment) -> Serving | None:
         """A deployment of the store, ready to serve; None where it cannot."""
         return await self._in_worker(self._restore, stored)
@@ -120,7 +124,10 @@ class Loader:
         self.store.save_deployment(
             deployment.directory, inputs.contents, inputs.outside, deployment.policy_hash, identity, now_s
         )
-        for name in self.store.remove_unused_maps([identity]):
+        self._tidy((identity,))
+
+    def _tidy(self, keep: tuple[bytes, ...]) -> None:
+        for name in self.store.remove_unused_maps(keep):
             log.info("removed the unused map %s", name)
 
     def _stored(self) -> Serving | None:

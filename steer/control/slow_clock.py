@@ -250,6 +250,7 @@ class SlowClock:
             return "unchanged"
         if await self.gate.hold(inputs, databases, map_file, self.wall_s(), self._say):
             self._held_files = self._beside
+            await self._tidy(map_file)
             await self.take_up_overrides()
             return "held"
         await self._fetch_first(inputs)
@@ -316,6 +317,15 @@ class SlowClock:
         now_s = self.runtime.build.since_s if self.runtime.build else self.wall_s()
         self.runtime.build = Build("policy", now_s, progress)
         log.info("reload: %s", progress)
+
+    async def _tidy(self, held: MapFile) -> None:
+        """Let maps go that were held once: new evidence may bring one an hour."""
+        serving = self.runtime.serving
+        keep = (held, *([serving.map_file] if serving else []))
+        try:
+            await self.loader.tidy(each.identity for each in keep)
+        except OSError as error:
+            log.error("maps that nothing needs could not be removed: %s", error)
 
     async def _save(self, serving: Serving) -> None:
         """Keep it in the store; the bytes of its files are not needed in memory afterwards."""

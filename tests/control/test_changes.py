@@ -113,6 +113,7 @@ def test_apply_takes_exactly_the_hash_that_was_shown(guarded: Cdn) -> None:
     assert status == 400
     assert f"is not {first}, but {second}" in body["faults"][0]["text"]
     assert server.ask() == NRT
+    wait_for(lambda: len(list((guarded.state / "maps").glob("*.map"))) == 2, "the first one's map to be gone")
     status, body = post(server, "/v1/apply", {})
     assert (status, body["outcome"]) == (200, "held")
     status, body = post(server, "/v1/apply", {"hash": second})
