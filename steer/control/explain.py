@@ -4,7 +4,7 @@ A real DNS packet, with the client's prefix as ECS, goes through the snapshot th
 answer do not agree, that is a fault of ours, and the explanation says so instead of hiding it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from ipaddress import ip_address, ip_network
 from typing import Any
 
@@ -21,7 +21,7 @@ from steer.control.assemble import full_name
 from steer.control.explaining import explaining_owner, explaining_zones
 from steer.control.map_child import MapFile
 from steer.control.map_geodata import Databases
-from steer.control.map_view import view_of
+from steer.control.map_view import told_place, view_of
 from steer.dataplane.engine import Snapshot
 from steer.decide.client import Client, client_of, plain_source
 from steer.decide.reasons import explain_client
@@ -145,12 +145,17 @@ def explain(world: World, question: Question) -> dict[str, Any]:
     if not _is_decided(question.kind, zone, name):
         return {**found, "sentence": _not_steered_type(question.kind, zone, name, answer)}
     client = client_of(world.deployment, question.client, question.resolver)
-    place, network = _place(world.databases, client)
+    place, network, told_by = _place(world, client)
     reasons = explain_client(
         world.deployment, zone, name, client, question.resolver, place, world.states, view_of(world.map_file)
     )
     override = _override(world.forced, zone, name)
-    found["place"] = {**_plain(asdict(place)), "network": network, "databases": world.databases is not None}
+    found["place"] = {
+        **_plain(asdict(place)),
+        "network": network,
+        "databases": world.databases is not None,
+        "told_by": told_by,
+    }
     found["reasons"] = asdict(reasons)
     if override is not None:
         found["override"] = {**asdict(override), "target": str(override.target)}
@@ -319,12 +324,22 @@ def _steered(deployment: Deployment, name: str) -> tuple[Zone, SteeredName] | No
     return None
 
 
-def _place(databases: Databases | None, client: Client) -> tuple[Place, str | None]:
-    if databases is None or client.address is None:
-        return Place(), None
-    with GeodataReader(databases.city, databases.asn) as reader:
-        place = reader.look_up(client.address)
-    return place, str(place.network) if place.network else None
+def _place(world: World, client: Client) -> tuple[Place, str | None, str | None]:
+    """The client's place, the network that it is told of, and the feed that tells it; None: a database."""
+    if client.address is None:
+        return Place(), None, None
+    place = Place()
+    if world.databases is not None:
+        with GeodataReader(world.databases.city, world.databases.asn) as reader:
+            place = reader.look_up(client.address)
+    network = str(place.network) if place.network else None
+    try:
+        told = told_place(world.map_file, client)
+    except Refused:
+        return place, network, "a feed that cannot be read any more"
+    if told is not None:
+        return replace(told.place, asn=place.asn), str(told.place.network), told.by
+    return place, network, None
 
 
 def _override(forced: Sequence[ForcedTarget], zone: Zone, name: SteeredName) -> ForcedTarget | None:

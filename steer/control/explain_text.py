@@ -46,7 +46,7 @@ def _lines(found: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _place(place: Mapping[str, Any]) -> str:
-    if not place["databases"]:
+    if not place["databases"] and not place["told_by"]:
         return "unknown: the databases are not at hand"
     words = [place["city"], place["subdivision"], place["country"], place["continent"]]
     where = ", ".join(word for word in words if word) or "unknown"
@@ -55,7 +55,8 @@ def _place(place: Mapping[str, Any]) -> str:
         where += f" ({place['latitude_deg']:.2f}, {place['longitude_deg']:.2f}{radius})"
     if place["asn"]:
         where += f", AS{place['asn']}"
-    return f"{where}, by network {place['network']}" if place["network"] else where
+    told = f" of {place['told_by']}" if place["told_by"] else ""
+    return f"{where}, by network {place['network']}{told}" if place["network"] else where
 
 
 def _evidence(evidence: Mapping[str, Any]) -> Iterator[str]:

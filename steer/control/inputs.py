@@ -81,7 +81,7 @@ def find_databases(deployment: Deployment, cache: Path) -> Databases:
                 faults += refused.faults
     if faults:
         raise Refused(faults)
-    return Databases(city, asn)
+    return Databases(city, asn, deployment.evidence.geofeeds, deployment.evidence.resolvers)
 
 
 def read_overrides_in(directory: Path, deployment: Deployment | None) -> tuple[Overrides, bytes]:

@@ -18,23 +18,26 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from steer.control.geo_outline import keep_outline, outline_from
-from steer.control.map_geodata import Databases, read_geodata
+from steer.control.map_geodata import Databases, Geodata, read_geodata
 from steer.decide.distance_fit import fit_summary
 from steer.decide.evidence_notes import pooled
+from steer.decide.feeds import Located
 from steer.decide.fingerprint import map_fingerprint
 from steer.decide.map_builder import MapNotes, build_map_with_notes
 from steer.errors import Fault, Refused
 from steer.model.deployment import Deployment
 from steer.model.evidence import MapEvidence, Summary
 from steer.model.map import PlanTable
+from steer.model.networks import Feed
 from steer.publish import format as fmt
 from steer.publish.evidence_file import read_summaries
 from steer.publish.map_evidence import evidence_beside, write_map_evidence
+from steer.publish.map_feeds import FeedKind, feeds_beside, write_map_feeds
 from steer.publish.map_part import pack_map, read_memo, read_plans
 
 CHILD_MEMORY_BYTES = 8 << 30  # address space, not resident: a runaway build ends itself
@@ -63,6 +66,11 @@ class MapFile:
         """What `explain` wants to know of the evidence in it; there where there was any."""
         return evidence_beside(self.path)
 
+    @property
+    def feeds_path(self) -> Path:
+        """What geofeeds and the table of resolvers told it; there where they tell anything."""
+        return feeds_beside(self.path)
+
 
 async def ensure_map(
     deployment: Deployment,
@@ -76,17 +84,15 @@ async def ensure_map(
 
     Cancelling ends the child. Raises Refused for unsound databases or summaries, MapBuildError when the child
     fails."""
-    digests = await asyncio.to_thread(lambda: [_digest(path) for path in (*databases.city, *databases.asn)])
+    digests = await asyncio.to_thread(lambda: {path: _digest(path) for path in databases.files})
     learned = await asyncio.to_thread(_evidence_digest, evidence)
     identity = await asyncio.to_thread(
         map_fingerprint,
         deployment,
-        ("city", *digests[: len(databases.city)], "asn", *digests[len(databases.city) :]),
+        tuple(f"{kind} {digests[path]}" for kind, files in databases.by_kind for path in files),
         learned,
     )
-    names = {
-        path.name: digest for path, digest in zip((*databases.city, *databases.asn), digests, strict=True)
-    }
+    names = {path.name: digest for path, digest in digests.items()}
     path = cache_directory / f"{identity[:16].hex()}.map"
     plans = await asyncio.to_thread(_read_cached, path, identity[:16])
     if plans is not None:
@@ -121,9 +127,13 @@ def build_into(
     evidence = _read_evidence(*summaries) if summaries else {}
     geodata = read_geodata(databases, progress)
     keep_outline(outline_from(geodata), names, path.parent)
-    built, notes = build_map_with_notes(deployment, geodata.geography.pop, geodata.places, progress, evidence)
+    built, notes = build_map_with_notes(
+        deployment, geodata.geography.pop, geodata.places, progress, evidence, geodata.resolver_places
+    )
     progress("writing")
     path.parent.mkdir(parents=True, exist_ok=True)
+    if geodata.geofeeds or geodata.resolvers:
+        write_map_feeds(feeds_beside(path), located_feeds(geodata))
     if notes.verdicts:
         write_map_evidence(evidence_beside(path), map_evidence(deployment, evidence, notes))
     learned = summaries[1] if summaries else ""
@@ -138,6 +148,21 @@ def build_into(
         except BaseException:
             Path(file.name).unlink()
             raise
+
+
+def located_feeds(geodata: Geodata) -> list[tuple[FeedKind, Feed]]:
+    """The feeds with the coordinates of their cities, for `explain`."""
+    kinds: list[tuple[FeedKind, Located]] = [("geofeed", each) for each in geodata.geofeeds]
+    kinds += [("resolver table", geodata.resolvers)] if geodata.resolvers else []
+    return [
+        (
+            kind,
+            replace(
+                each.feed, latitude_deg=each.places.latitude_deg, longitude_deg=each.places.longitude_deg
+            ),
+        )
+        for kind, each in kinds
+    ]
 
 
 def map_evidence(

@@ -399,7 +399,7 @@ def build_fault(directory: Path, error: MapBuildError) -> Fault:
 
 def files_of(inputs: Inputs, databases: Databases | None) -> frozenset[Path]:
     """Every file that a deployment was made from."""
-    found = databases.city + databases.asn if databases else ()
+    found = databases.files if databases else ()
     return frozenset((*inputs.deployment.files, *inputs.outside, *found))
 
 

@@ -4,7 +4,7 @@ Geodata, the ASNs that rules name, prefix lists, catchments and special-purpose 
 segment gets one code, equal where all of these are equal."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +48,12 @@ class Painted:
             start[version == family] = first
         length = np.array([prefix.prefixlen for prefix in prefixes], dtype=np.uint8)
         return cls(version, start, length, np.array(values, dtype=np.int64).reshape(len(prefixes)))
+
+    @classmethod
+    def joined(cls, parts: Sequence["Painted"]) -> "Painted":
+        """All of them; of two equal prefixes the later part's counts."""
+        every = (*parts, cls.of((), ()))
+        return cls(*(np.concatenate([getattr(part, one.name) for part in every]) for one in fields(cls)))
 
     def of_family(self, family: Family) -> tuple[Keys, Keys, NDArray[np.int64]]:
         """First and last keys, and values, of one family's, shorter prefixes first, else in their order."""
@@ -135,11 +141,11 @@ def segments(geography: Geography, named: Named, cuts: Overlay) -> Segments:
     """Lay geodata and overlay over each other; neighbours that nothing tells apart are one segment."""
     asn_starts, asn = _named_asns(geography, named)
     small = np.unique(np.concatenate([asn_starts, cuts.starts]))
-    starts = _merged(geography.places.start, small)
-    place = geography.places.record[_element(geography.places.start, starts)]
-    asn_of = asn[_element(asn_starts, starts)]
+    starts = merged_starts(geography.places.start, small)
+    place = geography.places.record[element_of(geography.places.start, starts)]
+    asn_of = asn[element_of(asn_starts, starts)]
     asn_of[(place >= 0) & (asn_of == UNNAMED_ASN)] = 0
-    cut = _element(cuts.starts, starts)
+    cut = element_of(cuts.starts, starts)
     return Segments(starts, place.astype(np.int32), asn_of, cuts.group[cut], cuts.special[cut])
 
 
@@ -176,13 +182,13 @@ def _named_inside(
     return covered(starts, first[inside], last[inside])
 
 
-def _merged(long: Keys, short: Keys) -> Keys:
+def merged_starts(long: Keys, short: Keys) -> Keys:
     """The union of two rising arrays, without sorting the long one."""
     missing = short[long[np.minimum(np.searchsorted(long, short), len(long) - 1)] != short]
     return np.insert(long, np.searchsorted(long, missing), missing)
 
 
-def _element(starts: Keys, keys: Keys) -> NDArray[np.int64]:
+def element_of(starts: Keys, keys: Keys) -> NDArray[np.int64]:
     """The element of a partition that holds each of rising keys, by merging rather than searching."""
     bounds = np.searchsorted(keys, starts)
     return np.repeat(np.arange(len(starts)), np.diff(np.append(bounds, len(keys))))

@@ -61,3 +61,25 @@ class Places:
 
     def __len__(self) -> int:
         return len(self.latitude_deg)
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """Prefixes whose place somebody tells beside the databases, in a file's order, shape (n,) each. `family`
+    4 or 6; `start`: left-aligned in 64 bits; `length_bits` 0..64. Codes as in Places, '' where not told;
+    `city`: its name; `latitude_deg` and `longitude_deg`: NaN where not told. A prefix may stand there without
+    any: its place is then unknown."""
+
+    name: str
+    family: NDArray[np.uint8]
+    start: NDArray[np.uint64]
+    length_bits: NDArray[np.uint8]
+    country: NDArray[np.str_]
+    continent: NDArray[np.str_]
+    subdivision: NDArray[np.str_]
+    city: NDArray[np.str_]
+    latitude_deg: NDArray[np.float64]
+    longitude_deg: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.start)
