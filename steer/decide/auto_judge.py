@@ -15,6 +15,7 @@ from steer.model.evidence import GroupKind
 from steer.model.policy import AutoSettings
 
 LARGEST_SHIFT = 1.0  # standard errors by which a group's own gain may be drawn towards its wider group's
+LARGEST_CHANGE = 2.0  # standard errors between two windows' gains, beyond which the longer one is out of date
 COUNTRY_COVERAGE = 0.5  # share of an AS's anycast samples in a country whose metros are known on both sides
 RESOLVER_COVERAGE = 0.5  # samples of a target over those of anycast behind one resolver, at least
 WIDE_FIRST = (
@@ -112,6 +113,9 @@ class _Bench:
         own = self._windows.at(np.maximum(self._shortest[at], window), at)
         other = self._windows.at(window, base[enough])
         mean, variance = self._posterior(at, own, other)
+        alike = self._agrees(at, mean)
+        at, own, other = at[alike], own[:, alike], other[:, alike]
+        mean, variance = mean[:, alike], variance[:, alike]
         self._mean[:, at], self._variance[:, at] = mean, variance
         gain, low, high = self._gain_and_bounds(at, mean, variance)
         said.seen[at] = True
@@ -120,6 +124,14 @@ class _Bench:
         said.samples[:, at] = other[0], own[0]
         doubt = (low < settings.margin_ms) & (high >= settings.return_margin_ms)
         return np.sort(np.concatenate([waiting[~enough], at[doubt]]))
+
+    def _agrees(self, at: Rows, mean: Floats) -> NDArray[np.bool_]:
+        """Whether gains agree with what a shorter window said, if any did; else the path has changed, and the
+        shorter one stands."""
+        before, error = self._mean[:, at], np.sqrt(self._variance[:, at])
+        is_far = (np.abs(mean - before) > LARGEST_CHANGE * error).any(axis=0)  # false where nothing was said
+        agrees: NDArray[np.bool_] = ~is_far
+        return agrees
 
     def _posterior(self, at: Rows, own: Floats, other: Floats) -> tuple[Floats, Floats]:
         """Gains of pairs at both quantiles and their variances, shape (2, n).
