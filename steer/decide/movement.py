@@ -33,6 +33,8 @@ from steer.model.status import PopHealth, PopState
 
 _GONE = -1  # the plan of a name that is not steered any more
 
+PROGRESS_LINES = 10
+
 Progress = Callable[[str], None]
 
 
@@ -46,15 +48,16 @@ def compare(
 ) -> Movement:
     """What changes from one side to the other. `name_weights`: by full name, for names that are known to be
     asked more than others; a name that it lacks weighs as the mean of those it has (1 where it has none)."""
-    old_names, new_names = names_of(before.deployment), names_of(after.deployment)
     comparison = _Comparison(before, after, outline)
+    old_names, new_names = comparison.names
     shares = _name_shares(list(old_names), name_weights)
     groups: dict[tuple[tuple[Lane, ...], tuple[Lane, ...]], list[str]] = {}
     for name in old_names:
         groups.setdefault((comparison.lanes(name, True), comparison.lanes(name, False)), []).append(name)
     tallies = tuple(Tally(column) for column in columns)
     for number, (of_group, names) in enumerate(groups.items(), start=1):
-        progress(f"comparing answers: {number} of {len(groups)} kinds of name")
+        if number == len(groups) or number % max(1, len(groups) // PROGRESS_LINES) == 0:
+            progress(f"comparing answers: {number} of {len(groups)} kinds of name")
         for tally in tallies:
             for queries in tally.column.queries:
                 weights = {name: shares[name] for name in names}
@@ -65,7 +68,7 @@ def compare(
         tuple(sorted(new_names.keys() - old_names.keys())),
         tuple(sorted(old_names.keys() - new_names.keys())),
         {
-            name: (comparison.entries(before, name), comparison.entries(after, name))
+            name: (comparison.entries(0, name), comparison.entries(1, name))
             for name in sorted(old_names.keys() | new_names.keys())
         },
         bool(before.source_starts or after.source_starts),
@@ -116,6 +119,7 @@ class _Comparison:
         ]
         self.by_number = list(self.interned.mixtures)
         self.outcomes = list(self.interned.outcomes)
+        self.names = names_of(before.deployment), names_of(after.deployment)
         self.one_key = before.deployment.deployment_key == after.deployment.deployment_key
         self._pairs: dict[tuple[object, ...], _Pairs] = {}
         self._joints: dict[tuple[int, int, bool], Joint] = {}
@@ -125,16 +129,17 @@ class _Comparison:
 
     def lanes(self, name: str, with_ecs: bool) -> tuple[Lane, ...]:
         """The lanes of a name; one that is gone has no slot after."""
-        return lanes(self.before.deployment, self.after.deployment, name, with_ecs=with_ecs)
+        old, new = self.names[0][name], self.names[1].get(name)
+        return lanes(old, new, one_key=self.one_key, with_ecs=with_ecs)
 
-    def entries(self, side: Side, name: str) -> int:
-        """ECS leaves of a name: of its policy, or of the arm that has most."""
-        own = names_of(side.deployment).get(name)
+    def entries(self, position: int, name: str) -> int:
+        """ECS leaves of a name, before (0) or after (1): of its policy, or of the arm that has most."""
+        own, side = self.names[position].get(name), (self.before, self.after)[position]
         if own is None:
             return 0
         counts = []
         for partition in {int(side.views[side.slots.index(slot), 0, 1]) for slot in own.slots}:
-            key = id(side), partition
+            key = position, partition
             if key not in self._leaves:
                 self._leaves[key] = side.leaf_count(partition)
             counts.append(self._leaves[key])

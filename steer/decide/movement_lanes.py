@@ -59,14 +59,14 @@ def names_of(deployment: Deployment) -> dict[str, NameSlots]:
     return found
 
 
-def lanes(before: Deployment, after: Deployment, name: str, *, with_ecs: bool) -> tuple[Lane, ...]:
-    """The lanes of a name that is steered before. Without ECS units are always /24 and /48."""
-    old, new = names_of(before)[name], names_of(after).get(name)
+def lanes(old: NameSlots, new: NameSlots | None, *, one_key: bool, with_ecs: bool) -> tuple[Lane, ...]:
+    """The lanes of a name, before and after; `new` None: it is not steered any more. `one_key`: both sides
+    hash by the same key. Without ECS units are always /24 and /48."""
     if new is None:
         return _joined((share, slot, None) for share, slot in zip(old.shares, old.slots, strict=True))
     same_units = not with_ecs or (old.hashed or ())[1:] == (new.hashed or ())[1:]
     same_name = (old.hashed or ("",))[0] == (new.hashed or ("",))[0]
-    if old.hashed and new.hashed and same_units and same_name and _one_key(before, after):
+    if old.hashed and new.hashed and same_units and same_name and one_key:
         return _joined(_overlapping(old, new))
     return _joined(
         (first * second, one, other)
@@ -117,10 +117,6 @@ def _source_runs(
     by_key.setdefault(0, 0)
     keys = sorted(by_key)
     return np.array(keys, dtype=np.uint64), np.array([by_key[key] for key in keys], dtype=np.int64)
-
-
-def _one_key(before: Deployment, after: Deployment) -> bool:
-    return before.deployment_key == after.deployment_key
 
 
 def _overlapping(old: NameSlots, new: NameSlots) -> list[tuple[Fraction, SlotKey, SlotKey]]:
