@@ -78,12 +78,11 @@ class SpoolDesk:
         self._due.clear()
         if not waiting:
             return
-        stem = f"{int(self._wall_s() * 1e9)}-{secrets.token_hex(4)}"
-        fault: SpoolFull | None = None
+        fault: SpoolFull | None = SpoolFull()  # should anything below fail, nobody is told that it was kept
         try:
-            await asyncio.to_thread(self._spool.append, b"".join(lines for lines, _ in waiting), stem)
-        except (OSError, SpoolFull) as error:
-            fault = self._turned_away(error)
+            fault = await self._write(b"".join(lines for lines, _ in waiting))
+        except Exception:
+            log.exception("reports were lost by a fault of steer's own")
         for _, written in waiting:
             if written.done():
                 continue  # its client is gone
@@ -93,11 +92,21 @@ class SpoolDesk:
                 written.set_exception(SpoolFull())
         await self._show()
 
+    async def _write(self, lines: bytes) -> SpoolFull | None:
+        """None: they are on the disk."""
+        stem = f"{int(self._wall_s() * 1e9)}-{secrets.token_hex(4)}"
+        try:
+            await asyncio.to_thread(self._spool.append, lines, stem)
+        except (OSError, SpoolFull) as error:
+            return self._turned_away(error)
+        return None
+
     async def _close(self) -> None:
         try:
             await asyncio.to_thread(self._spool.close_segment)
         except OSError as error:
             log.error("a segment of measurements could not be closed: %s", error)
+        await self._show()
 
     async def _show(self) -> None:
         with suppress(OSError):

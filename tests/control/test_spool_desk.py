@@ -86,3 +86,21 @@ def test_a_disk_that_fails_from_the_start_is_said(tmp_path: Path, caplog: pytest
 
     run(tmp_path, story)
     assert "measurements cannot be taken" in caplog.text
+
+
+def test_a_fault_of_ours_loses_one_write_and_not_those_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def story(desk: SpoolDesk, spool: Spool) -> None:
+        def fail(*_: object) -> None:
+            raise ValueError("a bug")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Spool, "append", fail)
+            with pytest.raises(SpoolFull):
+                await desk.append(b"1\n")
+        await desk.append(b"2\n")
+
+    (batch,) = ready_batches(run(tmp_path, story).directory)
+    assert batch.read_bytes() == b"2\n"
+    assert "a fault of steer's own" in caplog.text

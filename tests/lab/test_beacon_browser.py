@@ -229,6 +229,22 @@ def test_a_pop_that_answers_nothing_is_left_out() -> None:
     run(story)
 
 
+def test_it_gives_up_after_a_while_and_reports_what_it_has() -> None:
+    async def story(lab: Lab) -> None:
+        lab.front.servers.order("sin", "hang")
+        page = await lab.browser.new_page()
+        await page.add_init_script("Math.random = () => 0.999")  # the order as it was given
+        await page.clock.install()
+        async with page.expect_request(lambda request: "sin.b.cdn.example" in request.url):
+            await lab.visit("osaka", page)
+        assert not lab.story.kept
+        await page.clock.fast_forward(10_000)
+        rows = await lab.until_kept()
+        assert [row["target"] for row in rows] == ["anycast", "pop:nrt"]
+
+    run(story)
+
+
 def test_a_page_that_is_left_reports_nothing_half_measured() -> None:
     async def story(lab: Lab) -> None:
         lab.front.servers.order("sin", "hang")
