@@ -16,6 +16,7 @@ import dns.rdatatype
 from steer.control.api_token import token_warnings
 from steer.control.check_summary import count_answers, summary_of
 from steer.control.directories import cache_directory
+from steer.control.evidence_check import evidence_warnings
 from steer.control.explain import DEFAULT_RESOLVER, Question, World, ask
 from steer.control.inputs import find_databases, read_inputs, read_overrides_in
 from steer.control.offline import Offline, load_offline, map_of
@@ -53,7 +54,9 @@ async def check(directory: Path, environment: Mapping[str, str], progress: Calla
         *summary_of(deployment, plans, answers, time.time()),
         f"{tests - len(failed)} of {tests} tests hold ({offline.form.name} engine)",
     )
-    warnings = (*offline.serving.inputs.warnings, *token_warnings(deployment.server.api_token_file))
+    measured = await asyncio.to_thread(evidence_warnings, deployment, time.time())
+    tokens = token_warnings(deployment.server.api_token_file)
+    warnings = (*offline.serving.inputs.warnings, *tokens, *measured)
     return Checked((*too_many, *failed), warnings, summary)
 
 

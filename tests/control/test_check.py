@@ -1,6 +1,7 @@
 """`steer check`: all faults, warnings, the policy's tests, and its exit code."""
 
 import json
+import time
 
 import pytest
 
@@ -178,3 +179,29 @@ def test_a_signed_zone_with_too_many_answers_is_refused_at_the_name(cdn: Cdn) ->
     assert code == 0, faults
     assert "zone cdn.example is signed: CSK " in said
     assert "answers that steered names can give 8" in said
+
+
+def test_files_of_measurements_are_looked_at(cdn: Cdn) -> None:
+    measurements = cdn.top / "m"
+    measurements.mkdir()
+    cdn.write("steer.yaml", cdn.steer("evidence", "{files: [../m, ../none.csv]}"))
+    now_s = int(time.time())
+    good = f"{now_s},133.1.2.3,anycast,20\n"
+    bad = f"{now_s},10.1.2.3,anycast,20\n"
+    header = "time,client,target,rtt_ms\n"
+    (measurements / "good.csv").write_text(header + good * 3000 + bad * 3000)
+    (measurements / "bad.csv").write_text(header + bad * 900 + good * 600)
+    (measurements / "header.csv").write_text("time,client,target,rtt\n")
+    (measurements / "torn.parquet").write_text("PAR1")
+    line = json.dumps({"time": now_s, "client": "133.1.2.3", "target": "pop:xyz", "rtt_ms": 1})
+    (measurements / "bad.jsonl").write_text(f"{line}\n" * 5)
+    code, _, said = check(cdn)
+    assert code == 0
+    warnings = "\n".join(line for line in said.splitlines() if line.startswith("warning: "))
+    assert "good.csv" not in warnings
+    assert "bad.csv: 900 of its first 1,000 rows would be left out: 900 special_client" in warnings
+    assert "header.csv:1:20: unknown column `rtt`; did you mean `rtt_ms`?" in warnings
+    assert "torn.parquet: the file is not whole, or no Parquet file" in warnings
+    assert "bad.jsonl: 5 of its first 5 rows would be left out: 5 unknown_target" in warnings
+    assert "none.csv: cannot be read" in warnings
+    assert "10.1.2.3" not in said

@@ -1,7 +1,6 @@
 """Learning as a whole: files and the spool into the store, and summaries that maps are built from."""
 
 import json
-import os
 import random
 from pathlib import Path
 from typing import Any
@@ -193,4 +192,4 @@ def test_no_address_is_left_in_the_state_directory(world: World, tmp_path: Path)
 
 def test_others_cannot_read_the_evidence(world: World, tmp_path: Path) -> None:
     world.learn(write(tmp_path / "m.jsonl", rows_of(10)))
-    assert os.stat(world.directory).st_mode & 0o077 == 0
+    assert world.directory.stat().st_mode & 0o077 == 0

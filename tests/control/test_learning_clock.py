@@ -3,6 +3,8 @@
 import asyncio
 import json
 import random
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -240,3 +242,10 @@ def test_a_look_sees_settings_targets_and_files(clock: LearningClock, cdn: Cdn) 
     (cdn.state / "evidence").mkdir(parents=True)
     (cdn.state / "evidence" / "evidence.duckdb").touch()
     assert look_at(deployment, cdn.state).has_work
+
+
+def test_a_server_does_without_the_database_libraries() -> None:
+    """They cost time at its start, and memory for good; only the child and the commands load them."""
+    look = "import sys, steer.cli, steer.control.server; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True).stdout
+    assert not {"duckdb", "ibis", "pyarrow", "pandas"} & set(loaded.split())
