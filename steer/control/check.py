@@ -15,10 +15,12 @@ import dns.rdatatype
 
 from steer.control.api_token import token_warnings
 from steer.control.check_summary import count_answers, summary_of
+from steer.control.client import ask_server
 from steer.control.directories import cache_directory
 from steer.control.evidence_check import evidence_warnings
 from steer.control.explain import DEFAULT_RESOLVER, Question, World, ask
 from steer.control.inputs import find_databases, read_inputs, read_overrides_in
+from steer.control.last_good import api_of
 from steer.control.offline import Offline, load_offline, map_of
 from steer.errors import Fault, Refused
 from steer.model.deployment import Overrides, Zone
@@ -50,14 +52,25 @@ async def check(directory: Path, environment: Mapping[str, str], progress: Calla
     failed = run_tests(offline)
     answers, too_many = count_answers(deployment, plans)
     tests = sum(len(zone.tests) for zone in deployment.zones)
+    held = await _held(directory, environment)
     summary = (
         *summary_of(deployment, plans, answers, time.time()),
         f"{tests - len(failed)} of {tests} tests hold ({offline.form.name} engine)",
+        *held,
     )
     measured = await asyncio.to_thread(evidence_warnings, deployment, time.time())
     tokens = token_warnings(deployment.server.api_token_file)
     warnings = (*offline.serving.inputs.warnings, *tokens, *measured)
     return Checked((*too_many, *failed), warnings, summary)
+
+
+async def _held(directory: Path, environment: Mapping[str, str]) -> list[str]:
+    """Why the running server of this directory, where there is one, holds a version."""
+    api = await asyncio.to_thread(api_of, directory, environment)
+    state = await ask_server(api, directory, "/v1/state", {})
+    if not state or not state.get("held"):
+        return []
+    return [f"the running server: {fault['text']}" for fault in (state["pending"] or {}).get("faults", ())]
 
 
 async def _with_faults_behind(

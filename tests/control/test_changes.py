@@ -16,6 +16,7 @@ from steer.publish.evidence_file import write_summaries
 from tests.control.cdn import ADDRESS, TOKYO, Cdn, Server, wait_for
 from tests.control.test_explain_evidence import summary
 from tests.control.test_restart import saved
+from tests.dataplane.conftest import form_named
 
 TOKEN = "a-token-of-more-than-sixteen-characters"
 GUARD = "{max_moved: 5%}"
@@ -241,6 +242,7 @@ def test_the_commands(guarded: Cdn) -> None:
     told = guarded.command("apply", directory)
     assert told.returncode == 1
     assert f"--force {waits['hash']}" in told.stderr
+    assert f"--force {waits['hash']}" in guarded.command("check", directory).stdout
     told = guarded.command("plan", directory)
     assert f"steer apply {directory} --force {waits['hash']}" in told.stdout
     assert "the running server test1" in told.stdout
@@ -320,7 +322,10 @@ def test_a_rollback_stays_until_the_directory_changes(guarded: Cdn) -> None:
     assert "Traceback" not in server.log
 
 
-def test_an_apply_ends_a_rollback(guarded: Cdn) -> None:
+@pytest.mark.parametrize("engine", ["native", "reference"])
+def test_an_apply_ends_a_rollback(guarded: Cdn, engine: str) -> None:
+    form_named(engine)  # or skip
+    guarded.environment["STEER_ENGINE"] = engine
     server = rolled_back(guarded)
     held(server, "rollback")
     status, body = post(server, "/v1/apply", {})
