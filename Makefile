@@ -1,7 +1,7 @@
 # `make` alone lists the targets.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint format rust-test bench bench-short proof conformance fuzz fuzz-coverage image clean
+.PHONY: help venv demo test lint format rust-test bench bench-short proof conformance fuzz fuzz-coverage image spark-test clean
 
 BIN := .venv/bin
 CARGO_NATIVE := --locked --manifest-path native/Cargo.toml
@@ -29,6 +29,10 @@ demo: venv ## a whole small CDN on loopback: POPs, nameserver, dashboard (DEMO_A
 test: venv ## all Python tests (PYTEST_ARGS="-k wire")
 	@scripts/install-test-tools.sh
 	$(BIN)/pytest $(PYTEST_ARGS)
+
+spark-test: venv ## evidence aggregated on a local Spark as on DuckDB (installs pyspark, 0.5 GB; Java 17 or later)
+	$(BIN)/pip install --quiet -c constraints.txt 'ibis-framework[pyspark]>=10,<13' 'pyspark>=4,<5'
+	STEER_REQUIRE_SPARK=1 $(BIN)/pytest tests/sources/test_evidence_engines.py
 
 lint: venv ## ruff, mypy; with cargo also rustfmt, clippy, and the stub against the native module
 	$(BIN)/ruff check .

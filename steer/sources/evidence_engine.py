@@ -86,7 +86,9 @@ class IbisEngine:
         except Refused:
             raise
         except Exception as error:  # every engine has errors of its own, and all of them are the operator's
-            first = str(error).splitlines()[0][:200] if str(error) else ""
+            first = (
+                str(error).replace(self.url, "its URL").strip().partition("\n")[0][:200]
+            )  # it may hold a password
             wrong = f"cannot aggregate: {type(error).__name__}: {first}"
             fix = (
                 "look at the engine, install its extra (`pip install 'steer[spark]'`), or leave `engine` out"
