@@ -49,13 +49,22 @@ class Told:
 
 
 def evidence_world(
-    seed: int, monkeypatch: pytest.MonkeyPatch, tolerance: Tolerance | None = None
+    seed: int, monkeypatch: pytest.MonkeyPatch, tolerance: Tolerance | None = None, *, is_plain: bool = False
 ) -> EvidenceWorld:
     """A random world whose policies are mostly `auto`, with random verdicts in the place of `auto`'s own.
 
-    `tolerance`: of all policies; None: zero."""
+    `tolerance`: of all policies; None: zero. `is_plain`: one address is answered at a time, of both families
+    alike, and nothing is sticky."""
     chance = random.Random(seed)
     world = _with_auto(random_world(seed), chance, tolerance or Tolerance())
+    if is_plain:
+        zone = world.deployment.zones[0]
+        policies = {
+            name: replace(policy, pops=replace(policy.pops, count=1), sticky=False, families="both")
+            for name, policy in zone.policies.items()
+        }
+        zone = replace(zone, policies=policies)
+        world = replace(world, deployment=replace(world.deployment, zones=(zone,)))
     groups = random_groups(world, chance)
     targets = tuple(str(target) for target in world.deployment.services["default"].targets())
     summary = _summary(groups, targets)
@@ -237,8 +246,21 @@ def shares_of(
     anchor: str | None = None,
 ) -> list[tuple[int, list[str]]]:
     """The same of a client who comes to this rule, of whom this is told. `anchor`: as for oracle.expand."""
+    named = named_shares(world, policy, rule, address, said, anchor)
+    return [(weight, targets) for _, weight, targets in named]
+
+
+def named_shares(
+    world: World,
+    policy: Policy,
+    rule: Rule | None,
+    address: Address | None,
+    said: Told,
+    anchor: str | None = None,
+) -> list[tuple[str, int, list[str]]]:
+    """The same, with what each share is called where units are hashed; '' for one that is not hashed."""
     if rule is None:
-        return [(1, ["anycast"])]
+        return [("", 1, ["anycast"])]
     answer = rule.answer
     weighted = answer.items if isinstance(answer, Weighted) else ()
     has_auto = any(map(is_auto, items_of(answer)))
@@ -248,24 +270,29 @@ def shares_of(
         known = said.catchment if has_auto else None
         return [str(each) for each in oracle.expand(world, policy, items, address, first, known, anchor)]
 
+    def name(item: SimpleAnswer) -> str:
+        if isinstance(item, Geographic):
+            return f"auto:{policy.name}" if item.by == "auto" else item.by
+        return str(item.target)
+
     held = round(policy.auto.holdout * 1000)
     if said.first is None or not has_auto:
         if weighted:
-            return [(weight, targets((item,), held=False)) for item, weight in weighted if weight]
-        return [(1, targets(items_of(answer), held=False))]
+            return [(name(item), weight, targets((item,), held=False)) for item, weight in weighted if weight]
+        return [("", 1, targets(items_of(answer), held=False))]
     found = []
     split: list[tuple[tuple[SimpleAnswer, ...], int]] = [((item,), weight) for item, weight in weighted]
     for items, weight in split or [(items_of(answer), 1)]:
         if any(map(is_auto, items)):
-            found.append((weight * (1000 - held), targets(items, held=False)))
-            found.append((weight * held, targets(items, held=True)))
+            found.append((f"auto:{policy.name}", weight * (1000 - held), targets(items, held=False)))
+            found.append((f"holdout:{policy.name}", weight * held, targets(items, held=True)))
         else:
-            found.append((weight * 1000, targets(items, held=False)))
-    found = [each for each in found if each[0]]
+            found.append((name(items[0]), weight * 1000, targets(items, held=False)))
+    found = [each for each in found if each[1]]
     if len(found) == 1 and not weighted:
-        return [(1, found[0][1])]
-    common = math.gcd(*(weight for weight, _ in found))
-    return [(weight // common, each) for weight, each in found]
+        return [("", 1, found[0][2])]
+    common = math.gcd(*(weight for _, weight, _ in found))
+    return [(called, weight // common, each) for called, weight, each in found]
 
 
 @dataclass(frozen=True, slots=True)
