@@ -4,7 +4,7 @@ The map's own builder evaluates a single atom, the choices' own ranking judges i
 here is only words and numbers for people."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -147,7 +147,7 @@ def explain_client(
         shares,
         chosen,
         _changing(plans, (root, plan), target_state, catalogue),
-        _notes(plans, plan, policy, rule, place, evidence),
+        _notes(plans, plan, policy, rule, place, evidence, candidates),
         _sentence(rule, chosen, candidates, client, evidence),
         evidence,
     )
@@ -321,21 +321,22 @@ def _trials(program: Program, policy: Policy, client: Client, place: Place) -> t
 
 
 def _notes(
-    plans: PlanTable, plan: int, policy: Policy, rule: str, place: Place, evidence: ClientEvidence | None
+    plans: PlanTable,
+    plan: int,
+    policy: Policy,
+    rule: str,
+    place: Place,
+    evidence: ClientEvidence | None,
+    candidates: Sequence[Candidate],
 ) -> tuple[str, ...]:
-    notes = []
+    notes: list[str] = []
     answer = next((each.answer for each in policy.rules if each.identity == rule), None)
     simple = () if answer is None else simple_answers(answer)
-    if evidence is not None:
-        planned = [
-            str(Target.of(plans.targets[target][1])) for target in plans.plan_targets[plan] if target >= 0
-        ]
-        held = evidence.held_out is True
-        if evidence.first != "anycast" and not held and evidence.first not in planned[:1]:
-            notes.append(
-                f"within the policy's tolerance its prefix is answered with its neighbours: {planned[0]}"
-            )
-    if place.latitude_deg is None and any(isinstance(item, Geographic) for item in simple):
+    if evidence is not None and evidence.first != "anycast" and not evidence.held_out:
+        notes += _why_not_first(plans, plan, policy, evidence.first, candidates)
+    if place.latitude_deg is None and any(
+        isinstance(item, Geographic) and item.by != "auto" for item in simple
+    ):
         notes.append("the client's place is not known, so distance decides nothing and anycast answers")
     if policy.gives_cname:
         notes.append("a CNAME for every client: the addresses are the host's own affair")
@@ -346,6 +347,22 @@ def _notes(
     if plans.each_family[plan]:
         notes.append("families: each; A and AAAA fall to their own next candidates")
     return tuple(notes)
+
+
+def _why_not_first(
+    plans: PlanTable, plan: int, policy: Policy, first: str, candidates: Sequence[Candidate]
+) -> list[str]:
+    """Why what evidence puts before anycast does not stand there; nothing where it does."""
+    planned = [plans.targets[target][1] for target in plans.plan_targets[plan] if target >= 0]
+    before = planned[: planned.index("anycast")] if "anycast" in planned else planned
+    if first in before:
+        return []
+    limit_km = policy.pops.max_distance_km
+    away_km = next((each.distance_km for each in candidates if each.target == first), None)
+    if limit_km is not None and away_km is not None and away_km > limit_km:
+        return [f"{first} lies beyond max_distance_km ({limit_km:g}), so anycast stays"]
+    given = before[-1] if before else "anycast"
+    return [f"its prefix is answered with its neighbours, within the policy's tolerance: {given} first"]
 
 
 def _view(inside: frozenset[tuple[object, ...]], client: Client) -> str:

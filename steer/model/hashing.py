@@ -19,9 +19,9 @@ _LOG_BITS = 32  # fraction bits of the integer logarithm
 def unit_hash(key: bytes, stage: Stage, name: str, domain: Domain, length: int, address16: bytes) -> int:
     """The hash of one unit at one stage: 0 <= H < 2^64.
 
-    `key`: 16 bytes; `name`: the experiment, or the target's text such as `pop:fra`; `domain`: `c` for a
-    client unit, `r` for a resolver's; `length`: the unit's bits, IPv4 0..32, IPv6 0..64; `address16`: 16
-    bytes, zero past the unit, IPv4 as ::ffff:a.b.c.d."""
+    `key`: 16 bytes; `name`: the experiment, the target's text such as `pop:fra`, or `auto:POLICY` and
+    `holdout:POLICY`; `domain`: `c` for a client unit, `r` for a resolver's; `length`: the unit's bits, IPv4
+    0..32, IPv6 0..64; `address16`: 16 bytes, zero past the unit, IPv4 as ::ffff:a.b.c.d."""
     return siphash24(key, hash_prefix(stage, name) + domain.encode() + bytes((length,)) + address16)
 
 

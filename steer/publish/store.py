@@ -29,6 +29,7 @@ import json
 import os
 import re
 import shutil
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,6 +38,7 @@ from typing import Any
 from steer.errors import Fault, Refused
 
 KEPT_DEPLOYMENTS = 10
+KEPT_OF_ONE_POLICY = 3  # with other maps: by other geodata or evidence
 SEAL = b"steer sealed sha256:"
 MAP_NAME = re.compile(r"^([0-9a-f]{32})\b")  # a map's file name starts with its identity
 TIME_DIGITS_MAX = 10  # of Unix seconds, until 2286
@@ -123,7 +125,8 @@ class Store:
         map_identity: bytes,
         now_s: float,
     ) -> StoredDeployment:
-        """Keep a deployment that serves, and make it the current one; older ones than the last ten go.
+        """Keep a deployment that serves, and make it the current one; older ones than the last ten go, and of
+        one policy all but the last three.
 
         `directory`: the policy directory; `contents`: bytes of every file read, by absolute path; `outside`:
         absolute paths of large or secret files, or directories of them, that the deployment names (geodata,
@@ -357,8 +360,17 @@ class Store:
             return None
 
     def _forget_old(self, current: int) -> None:
-        for number in sorted(self._numbers(), reverse=True)[KEPT_DEPLOYMENTS:]:
-            if number != current:
+        """Keep the newest; of one policy only a few, so that what is learned hour by hour does not push out
+        the policies that came before."""
+        kept = 0
+        of_policy: Counter[str] = Counter()
+        for number in sorted(self._numbers(), reverse=True):
+            stored = self._read_deployment(number)
+            policy = stored.policy_hash if stored else f"torn {number}"
+            of_policy[policy] += 1
+            if number == current or (kept < KEPT_DEPLOYMENTS and of_policy[policy] <= KEPT_OF_ONE_POLICY):
+                kept += 1
+            else:
                 self.disk.remove(self.directory / "deployments" / f"{number:08d}")
 
     def _replace(self, name: str, data: bytes) -> None:

@@ -51,7 +51,7 @@ def test_painting_is_longest_match(seed: int) -> None:
     prefixes = list(
         dict.fromkeys(random_prefix(chance, longest_ipv6=64) for _ in range(chance.randint(0, 20)))
     )
-    prefixes = [each for each in prefixes if each.version == 4 or each[0].sixtofour is None]  # type: ignore[union-attr]
+    prefixes = [each for each in prefixes if each.version == 4 or each[0].sixtofour is None]
     painted = Painted.of(prefixes, range(100, 100 + len(prefixes)))
     for family in FAMILIES:
         networks = world.geography[family].places

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from steer.errors import Refused
-from steer.publish.store import KEPT_DEPLOYMENTS, Disk, Store, open_store
+from steer.publish.store import KEPT_DEPLOYMENTS, KEPT_OF_ONE_POLICY, Disk, Store, open_store
 
 POLICY = Path("/srv/steer/policy")
 GEODATA = Path("/srv/steer/geodata/city.mmdb")
@@ -59,6 +59,20 @@ def test_the_last_ten_are_kept_and_the_newest_is_first(store: Store) -> None:
         save(store, number)
     assert [stored.policy_hash for stored in store.history()] == [f"policy-{n}" for n in range(15, 5, -1)]
     assert len(store.history()) == KEPT_DEPLOYMENTS
+
+
+def test_maps_of_one_policy_do_not_push_out_the_policies_before(store: Store) -> None:
+    for number in range(1, 6):
+        save(store, number)
+    for hour in range(30):
+        store.save_deployment(POLICY, contents("n: 5"), [GEODATA], "policy-5", bytes([99, hour] * 8), 100.0)
+    assert [stored.policy_hash for stored in store.history()] == [
+        *["policy-5"] * KEPT_OF_ONE_POLICY,
+        *(f"policy-{number}" for number in (4, 3, 2, 1)),
+    ]
+    current = store.current()
+    assert current is not None
+    assert current.map_identity == bytes([99, 29] * 8)
 
 
 def test_saving_the_current_one_again_writes_nothing(store: Store) -> None:
