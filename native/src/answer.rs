@@ -34,7 +34,7 @@ use turn::{Begun, Turn};
 pub const BATCH: usize = 64;
 /// Most queries of a batch of which it is observed who asks: batches are large under load alone, when a few
 /// tell as much.
-const OBSERVED_OF_BATCH: usize = 8;
+const OBSERVED_OF_BATCH: usize = 4;
 /// Octets that the largest reply over UDP takes, whatever a snapshot's `udp_bytes`.
 pub const UDP_REPLY_BYTES: usize = 4096;
 

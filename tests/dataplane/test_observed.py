@@ -362,7 +362,7 @@ def test_batches_under_load_are_sampled_without_bias(form: EngineForm, subject: 
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
             udp.settimeout(10)
             udp.connect(("127.0.0.1", engine.ports()[0]))
-            for _ in range(100):
+            for _ in range(300):
                 for _ in range(60):
                     is_seldom = chance.random() < 0.3
                     udp.send(packets[is_seldom])
@@ -374,7 +374,7 @@ def test_batches_under_load_are_sampled_without_bias(form: EngineForm, subject: 
     finally:
         engine.stop()
     assert counts.total() == pytest.approx(sent, rel=0.1)
-    assert counts[unit("133.1.1.0/24"), False] == pytest.approx(seldom, rel=0.2)
+    assert counts[unit("133.1.1.0/24"), False] == pytest.approx(seldom, rel=0.25)
 
 
 # --- the reference's tables ---

@@ -143,7 +143,7 @@ impl Writing<'_> {
 impl Drop for Writing<'_> {
     fn drop(&mut self) {
         let turn = self.observer.turn.load(Ordering::Relaxed);
-        self.observer.turn.store(turn.wrapping_add(1), Ordering::SeqCst);
+        self.observer.turn.store(turn.wrapping_add(1), Ordering::Release);
     }
 }
 
