@@ -17,10 +17,9 @@ from steer.decide.sketches import bucket_of
 from steer.lab.simulate_measurements import EPOCH_S, HOUR_S, Batch
 from steer.lab.simulate_targets import TargetColumns
 from steer.lab.world import World
-from steer.model.evidence import RTT_MS_MAX, RTT_MS_MIN, Cells, Groups, Summary, Units
+from steer.model.evidence import RTT_MS_MAX, RTT_MS_MIN, SOURCE_CAP, Cells, Groups, Summary, Units
 from steer.model.networks import Family, Places
 
-SOURCE_CAP = 50.0  # measurements of one unit that count in a wider group, per target and period
 _BUCKET_BITS = 12
 _BUCKET_ZERO = 1 << 11  # buckets are signed
 

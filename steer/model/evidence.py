@@ -17,6 +17,7 @@ NO_GROUP = -1
 IPV4_UNIT_BITS = 24  # no client address longer than this is ever stored
 IPV6_UNIT_BITS = 48
 SKETCH_GAMMA = 1.02  # DDSketch's gamma: bucket = ceil(log(rtt_ms) / log(gamma)); 1 % relative accuracy
+SOURCE_CAP = 50  # as many measurements of one unit count for (target, period) in a group wider than it
 RTT_MS_MIN = 0.05  # below and above: refused as absurd
 RTT_MS_MAX = 10_000.0
 OBJECT_PATH = "/steer-beacon"  # of the object that page scripts fetch, where no URL is given

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from steer.model.evidence import NO_GROUP, Cells, EvidenceSettings, GroupKind, Units
+from steer.model.evidence import NO_GROUP, SOURCE_CAP, Cells, EvidenceSettings, GroupKind, Units
 from steer.sources.evidence_expressions import (
     CELL_SCHEMA,
     COUNT_PARTS,
@@ -22,7 +22,6 @@ from steer.sources.measurement_rules import unit_text
 from steer.sources.measurement_sql import IPV6_FLAG, families_and_starts
 
 DAYS_MAX = 14  # read beside the periods that are not pooled yet
-SOURCE_CAP = 5  # as many measurements of one unit count for (target, period) in a group wider than it
 FLOOD_COUNT = 1000  # more of one unit than this for (target, period) is a flood
 _NO_CAP = 1 << 40
 _FLOODS_SHOWN = 20

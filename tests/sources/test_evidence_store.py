@@ -17,9 +17,9 @@ import pytest
 from ddsketch import DDSketch
 
 from steer.errors import Refused
-from steer.model.evidence import SKETCH_GAMMA, EvidenceSettings
+from steer.model.evidence import SKETCH_GAMMA, SOURCE_CAP, EvidenceSettings
 from steer.sources import evidence_store
-from steer.sources.evidence_cells import SOURCE_CAP, read_cells, read_floods, read_sources, window_of
+from steer.sources.evidence_cells import read_cells, read_floods, read_sources, window_of
 from steer.sources.evidence_database import FILE_NAME
 from steer.sources.evidence_store import EvidenceStore, digest_of, open_evidence
 from steer.sources.measurement_lines import parse_lines
@@ -454,7 +454,7 @@ def test_sources_are_sorted_units(store: EvidenceStore, tmp_path: Path) -> None:
 
 
 def test_cells_of_groups_are_what_a_plain_count_gives(store: EvidenceStore, tmp_path: Path) -> None:
-    rows = rows_of(17, 5000)
+    rows = rows_of(17, 5000) + rows_of(24, 500, client="193.0.2.7", time=NOW - 60)
     rows += rows_of(18, 50, rtt_ms=None, target="anycast", pop="gru")
     store.learn(write_csv(tmp_path / "m.csv", rows), RULES, NOW)
     cells = cells_read(store)
