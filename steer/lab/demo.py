@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Protocol, TextIO
 
 from steer.lab.demo_front import DemoFront, browse_demo, browser_line, demo_front, send_reroute
-from steer.lab.demo_networks import ROUTE_ORDERS, reroute
+from steer.lab.demo_networks import NETWORKS, ROUTE_ORDERS, reroute
 from steer.lab.demo_pops import ACTIONS, DemoError, DemoServers, demo_pops, send_order, status_line
 from steer.model.deployment import Deployment
 from steer.sources.deployment_files import read_deployment
@@ -29,7 +29,7 @@ drain POP      it says that it drains;  also: degrade POP, down POP
 revive POP     it is up again
 load POP [N]   its load is N % of its target; without N it wanders again
 status         what the POPs do now
-haul NET POP   "BGP" takes the anycast packets of osaka, amsterdam or saopaulo to that POP
+haul NET POP   "BGP" takes the anycast packets of osaka, amsterdam, saopaulo or seoul to that POP
 release NET    as BGP and distance have it
 browse NET [N] N page views from there measure anycast and a few POPs (25)
 """
@@ -144,12 +144,35 @@ def welcome(deployment: Deployment) -> str:
     others = " ".join(owner for owner in names if owner != name)
     lines += [
         f"  and the names {others}" if others else "",
+        *hauled_lines(deployment, server),
         *browser_line(deployment),
         "",
         "Orders, here or from another terminal (`steer demo kill nrt`):",
     ]
     parts = (*lines, *_indented(ORDERS), "And here alone:", *_indented(HERE_ALONE))
     return "\n".join(parts) + "\n"
+
+
+def hauled_lines(deployment: Deployment, dig: str) -> list[str]:
+    """What to try on the networks that "BGP" hauls far away, with this `dig`; nothing where no name is of
+    `auto`'s, or no page measures."""
+    corrected = [
+        f"{name.owner}.{zone.apex}"
+        for zone in deployment.zones
+        for name in zone.names
+        if name.policy is not None and zone.policies[name.policy].gives_auto
+    ]
+    beacon = deployment.evidence.beacon
+    hauled = [network for network in NETWORKS if network.hauled_to]
+    if not corrected or beacon is None or not beacon.listen or not hauled:
+        return []
+    network = hauled[0]
+    return [
+        "",
+        f'"BGP" hauls {network.where} to {network.hauled_to}. Page views measure it, and steer corrects it:',
+        f"  steer demo browse {network.name}",
+        f"  {dig} {corrected[0]} +subnet={network.prefix}   # some seconds later: no longer anycast",
+    ]
 
 
 def _indented(text: str) -> list[str]:

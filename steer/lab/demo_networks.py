@@ -14,14 +14,16 @@ ADDED_MS_MAX = 2000.0
 
 @dataclass(frozen=True, slots=True)
 class DemoNetwork:
-    """A network of clients. `name`: also the host below `localhost` under which its browser looks at
-    pages."""
+    """A network of clients. `name`: also the host below `localhost` under which its browser looks at pages;
+    `hauled_to`: the POP to which "BGP" takes its anycast packets when the demo starts, '' where it has
+    sense."""
 
     name: str
     prefix: Prefix
     where: str
     latitude_deg: float
     longitude_deg: float
+    hauled_to: str = ""
 
     @property
     def client(self) -> Address:
@@ -33,6 +35,7 @@ NETWORKS = (
     DemoNetwork("osaka", ip_network("133.1.0.0/24"), "Osaka", 34.69, 135.50),
     DemoNetwork("amsterdam", ip_network("193.0.6.0/24"), "Amsterdam", 52.37, 4.90),
     DemoNetwork("saopaulo", ip_network("200.160.2.0/24"), "Sao Paulo", -23.55, -46.63),
+    DemoNetwork("seoul", ip_network("1.208.0.0/24"), "Seoul", 37.57, 126.98, hauled_to="fra"),
 )
 
 
@@ -46,6 +49,11 @@ class DemoRouting:
     networks: tuple[DemoNetwork, ...] = NETWORKS
     hauled: dict[str, str] = field(default_factory=dict)
     added_ms: dict[tuple[str, str], float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for network in self.networks:
+            if network.hauled_to in self.service.pops:
+                self.hauled.setdefault(network.name, network.hauled_to)
 
     def network_of(self, text: str) -> DemoNetwork | None:
         """The network of that name, or of an address; None: of neither."""

@@ -167,6 +167,11 @@ class Policy:
         first = simple_answers(self.rules[0].answer)[0] if self.rules else None
         return isinstance(first, Fixed) and first.target.kind == "cname"
 
+    @property
+    def gives_auto(self) -> bool:
+        """Whether some rule of its corrects anycast by evidence."""
+        return any(Geographic("auto") in simple_answers(rule.answer) for rule in self.rules)
+
 
 @dataclass(frozen=True, slots=True)
 class Arm:

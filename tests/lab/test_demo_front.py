@@ -57,12 +57,22 @@ def test_anycast_goes_where_bgp_takes_it() -> None:
     assert (found.anycast_pop(amsterdam, usable), found.added_ms) == ("iad", {})
 
 
+def test_bgp_hauls_seoul_to_another_continent_until_it_is_released() -> None:
+    way = routing()
+    seoul = way.network_of("seoul")
+    assert seoul is not None
+    pops = list(SERVICE.pops)
+    assert way.anycast_pop(seoul, pops) == "fra"
+    reroute(way, ["release", "seoul"])
+    assert way.anycast_pop(seoul, pops) == "nrt"
+
+
 @pytest.mark.parametrize(
     ("words", "wrong"),
     [
         ([], "write `haul"),
         (["haul", "osaka"], "write `haul"),
-        (["haul", "mars", "fra"], "there are osaka, amsterdam, saopaulo"),
+        (["haul", "mars", "fra"], "there are osaka, amsterdam, saopaulo, seoul"),
         (["haul", "osaka", "xyz"], "there are fra, gru"),
         (["delay", "osaka", "fra", "x"], "could not convert"),
         (["delay", "osaka", "fra", "nan"], "not from 0 to 2000"),
@@ -155,7 +165,7 @@ def test_orders_need_the_header_and_good_words() -> None:
         assert (await fetch(session, "osaka.localhost", "/demo/route", **orders))[0] == 403
         orders["headers"] = {"X-Steer-Demo": "1"}
         assert (await fetch(session, "osaka.localhost", "/demo/route", **orders))[0] == 200
-        assert front.routing.hauled == {"osaka": "fra"}
+        assert front.routing.hauled == {"osaka": "fra", "seoul": "fra"}
         orders["data"] = "haul mars fra"
         assert (await fetch(session, "osaka.localhost", "/demo/route", **orders))[0] == 400
 
