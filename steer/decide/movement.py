@@ -264,7 +264,7 @@ class _Comparison:
             kind = np.zeros(len(starts), dtype=np.int64)
             kind[some] = (mixtures[0] * len(self.by_number) + mixtures[1])[inverse]
             runs = moved_runs(starts, share, kind, queries.measure, self.outline.asns[queries.family])
-            movers = movers_of(runs, queries.family, self._words)
+            movers = movers_of(runs, queries.family, queries.measure, self._words)
         sums = np.bincount(inverse, weights=weight[some], minlength=len(distinct)).astype(np.float64)
         return _Pairs(*kinds, distinct % len(CONTINENTS), sums, movers)
 

@@ -30,15 +30,15 @@ class Mover:
     after: str
     weight: float
     runs: int
+    measure: Measure = field(repr=False, compare=False)
 
     @property
     def prefix(self) -> str:
-        """The widest prefix of the heaviest run."""
+        """The heaviest prefix of the heaviest run."""
         starts = [self.start] if self.last + 1 >> 64 else [self.start, self.last + 1]
         block, length, element = aligned_blocks(np.array(starts, dtype=np.uint64))
-        own = np.flatnonzero(element == 0)
-        widest = own[np.argmin(length[own])]
-        key, bits = int(block[widest]), int(length[widest])
+        heaviest = int(np.argmax(np.where(element == 0, self.measure.of_elements(block), -1.0)))
+        key, bits = int(block[heaviest]), int(length[heaviest])
         if self.family == 4:
             return str(IPv4Network((key >> 32, min(bits, 32))))
         return str(IPv6Network((key << 64, bits)))
@@ -98,7 +98,9 @@ def moved_runs(
     return MovedRuns(cut[heads], last[some], asn[heads], kind[heads], sums[some])
 
 
-def movers_of(runs: MovedRuns, family: Family, words: Callable[[int], tuple[str, str]]) -> Movers:
+def movers_of(
+    runs: MovedRuns, family: Family, measure: Measure, words: Callable[[int], tuple[str, str]]
+) -> Movers:
     """The movers that runs make up, the largest of them. `words`: a kind as (from where, to where)."""
     count = len(runs.start)
     if count == 0:
@@ -115,6 +117,14 @@ def movers_of(runs: MovedRuns, family: Family, words: Callable[[int], tuple[str,
         asn, start = int(runs.asn[run]), int(runs.start[run])
         before, after = words(int(runs.kind[run]))
         movers.found[family, asn, 0 if asn else start, before, after] = Mover(
-            family, asn, start, int(runs.last[run]), before, after, float(totals[number]), int(sizes[number])
+            family,
+            asn,
+            start,
+            int(runs.last[run]),
+            before,
+            after,
+            float(totals[number]),
+            int(sizes[number]),
+            measure,
         )
     return movers
