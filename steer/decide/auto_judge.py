@@ -16,6 +16,8 @@ from steer.model.policy import AutoSettings
 
 LARGEST_SHIFT = 1.0  # standard errors by which a group's own gain may be drawn towards its wider group's
 LARGEST_CHANGE = 2.0  # standard errors between two windows' gains, beyond which the longer one is out of date
+PLAUSIBLE_ERRORS = 2.0  # a target whose gain over the longest window is so far below the margin cannot win
+SLOW_SPREAD_MS = 10.0  # by which gains at the 75th percentile differ from those at the median by nature
 COUNTRY_COVERAGE = 0.5  # share of an AS's anycast samples in a country whose metros are known on both sides
 RESOLVER_COVERAGE = 0.5  # samples of a target over those of anycast behind one resolver, at least
 WIDE_FIRST = (
@@ -62,14 +64,31 @@ def judge(
     active &= ~(from_one_source(windows, pairs) & (pairs.kind != GroupKind.UNIT))
     parts = compare_parts(windows, pairs, base, active)
     active &= _is_covered(pairs, parts, count, base)
-    tried = np.bincount(pairs.segment[active], minlength=len(pairs.head)).astype(np.int64)
-    z = quantile_of_best(settings.confidence, tried)[pairs.segment]
+    tried = np.bincount(pairs.segment[_may_win(windows, active, base, settings)], minlength=len(pairs.head))
+    z = quantile_of_best(settings.confidence, tried.astype(np.int64))[pairs.segment]
     bench = _Bench(windows, pairs, base, parts, z, settings)
     for kind in WIDE_FIRST:
         waiting = np.flatnonzero(active & (pairs.kind == kind))
         for window in np.flatnonzero(windows.distinct).tolist():
             waiting = bench.judge(window, waiting)
     return bench.judgement
+
+
+def slow_gain(gain: Floats, variance: Floats) -> tuple[Floats, Floats]:
+    """The gain at the 75th percentile and its variance, shape (n,), from those at median and 75th percentile,
+    shape (2, n). Tails are noisy, and what moves the median mostly moves them alike: so it is drawn to the
+    median's gain as far as it is not known itself."""
+    share = SLOW_SPREAD_MS**2 / (SLOW_SPREAD_MS**2 + variance[1])
+    return gain[0] + share * (gain[1] - gain[0]), share * variance[1]
+
+
+def _may_win(windows: Windows, active: NDArray[np.bool_], base: Rows, settings: AutoSettings) -> Rows:
+    """The active pairs that are not out of the question: only they can be lucky winners."""
+    pair = np.flatnonzero(active)
+    own, other = windows.at(LONGEST, pair), windows.at(LONGEST, base[pair])
+    high = other[1] - own[1] + PLAUSIBLE_ERRORS * np.sqrt(other[3] + own[3])
+    plausible: Rows = pair[high >= settings.margin_ms]
+    return plausible
 
 
 def quantile_of_best(confidence: float, tried: NDArray[np.int64]) -> Floats:
@@ -153,11 +172,12 @@ class _Bench:
     def _gain_and_bounds(self, at: Rows, mean: Floats, variance: Floats) -> tuple[Floats, Floats, Floats]:
         """The gain that counts and its confidence bounds, shape (n,). A wide group must gain the margin as a
         whole, and a part of it that is nowhere heard of must not lose."""
-        margin_ms, z, error = self._settings.margin_ms, self._z[at], np.sqrt(variance)
-        counted = mean + np.array([[0.0], [margin_ms]])
-        low = np.minimum(*(counted - z * error))
+        margin_ms, z = self._settings.margin_ms, self._z[at]
+        slow, slow_variance = slow_gain(mean, variance)
+        slow, slow_error, error = slow + margin_ms, np.sqrt(slow_variance), np.sqrt(variance[0])
+        low = np.minimum(mean[0] - z * error, slow - z * slow_error)
+        high = np.minimum(mean[0] + z * error, slow + z * slow_error)
         wide = np.flatnonzero(self._pairs.kind[at] != GroupKind.UNIT)
-        spread = np.sqrt(variance[:, wide] + self._parts.spread[:, at[wide]])
-        part = np.minimum(*(counted[:, wide] - z[wide] * spread))
-        low[wide] = np.minimum(low[wide], part + margin_ms)
-        return np.minimum(*counted), low, np.minimum(*(counted + z * error))
+        part_error = np.sqrt(variance[0, wide] + self._parts.spread[0, at[wide]])
+        low[wide] = np.minimum(low[wide], mean[0, wide] - z[wide] * part_error + margin_ms)
+        return np.minimum(mean[0], slow), low, high

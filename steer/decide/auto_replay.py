@@ -6,7 +6,7 @@ of return, or was below it as often, or nothing fresh is known. Pure NumPy; the 
 import numpy as np
 from numpy.typing import NDArray
 
-from steer.decide.auto_judge import Judgement, judge, nothing_judged, quantile_of_best
+from steer.decide.auto_judge import Judgement, judge, nothing_judged, quantile_of_best, slow_gain
 from steer.decide.auto_windows import LONGEST, NO_PAIR, WINDOWS, Floats, Pairs, Rows, Windows
 from steer.model.evidence import Reason, Summary
 from steer.model.policy import AutoSettings
@@ -113,13 +113,14 @@ class Replay:
         self.ended[moves] = 0
 
     def _surely_better(self, chosen: Rows, held: Rows) -> NDArray[np.bool_]:
-        """Whether the chosen pair beats the held one, by the margin of return and with confidence; anycast
-        cancels."""
+        """Whether the chosen pair beats the held one with confidence, by the margin of return at the median
+        and without loss at the 75th percentile; anycast cancels."""
         new, old = self.judgement.target[:, chosen], self.judgement.target[:, held]
-        gain, error = old[:2] - new[:2], np.sqrt(old[2:] + new[2:])
+        gain, variance = old[:2] - new[:2], old[2:] + new[2:]
         z = quantile_of_best(self.settings.confidence, np.ones(1, dtype=np.int64))[0]
-        is_sure = np.minimum(*(gain - z * error)) >= 0.0
-        better: NDArray[np.bool_] = is_sure & (np.minimum(*gain) >= self.settings.return_margin_ms)
+        is_sure = gain[0] - z * np.sqrt(variance[0]) >= 0.0
+        does_no_harm = slow_gain(gain, variance)[0] >= 0.0
+        better: NDArray[np.bool_] = is_sure & does_no_harm & (gain[0] >= self.settings.return_margin_ms)
         return better
 
     def _update_catchment(self, period: int) -> None:
