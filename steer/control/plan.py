@@ -18,6 +18,7 @@ from steer.control.map_child import MapFile, stored_map
 from steer.control.movement import Comparison, Version, evidence_of, measure
 from steer.control.offline import map_of
 from steer.control.plan_steps import steps
+from steer.control.runtime import DEMAND_QUERIES_MIN
 from steer.control.zone_copies import ZoneCopies
 from steer.decide.movement_report import movement_json, movement_table, share_text
 from steer.errors import Fault, Refused
@@ -25,6 +26,7 @@ from steer.model.demand import DemandRows, DemandView
 from steer.model.deployment import Deployment
 from steer.publish.format import BadPart
 from steer.publish.store import Store, StoredDeployment
+from steer.telemetry.demand import BadDemand, unpacked
 
 SHARE = re.compile(r"(\d{1,3}(?:\.\d{1,9})?) ?%", re.ASCII)
 Progress = Callable[[str], None]
@@ -55,15 +57,17 @@ async def plan(
         after = await _version(directories[-1], environment, progress)
         name_weights: Mapping[str, float] = {}
         state = None
+        is_own = not demand  # no file: as the server counts
         if len(directories) == 2:
             before = Told(await _version(directories[0], environment, progress), str(directories[0]))
         else:
             state = await _state(directories[0], environment)
             before = await asyncio.to_thread(_serving, directories[0], after, state, environment, Path(top))
+            demand = demand or await asyncio.to_thread(_counted, after.deployment, environment)
             name_weights = names_asked(state) if state else {}
         comparison = Comparison(before.version, after, demand, name_weights)
         found: dict[str, Any] | None = None
-        if state and not demand and (state.get("held") or {}).get("hash") == after.hash:
+        if state and is_own and (state.get("held") or {}).get("hash") == after.hash:
             found = await _measured_by_server(directories[0], after, environment)
         if found is None:
             found = await asyncio.to_thread(_measured, comparison, progress)
@@ -215,6 +219,17 @@ def _serving(
         fix = "give two directories, `steer plan OLD NEW`"
         raise Refused([Fault(str(store.maps), 0, 0, "the map that serves cannot be read", fix)])
     return Told(Version(read_stored(store, stored, top), map_file, None), words)
+
+
+def _counted(deployment: Deployment, environment: Mapping[str, str]) -> Demand:
+    """What the server of this directory has counted, as it was last saved; empty where that is too little, or
+    cannot be read."""
+    data = Store(state_directory(deployment.directory, deployment.server, environment)).demand()
+    try:
+        counted = unpacked(data)
+    except BadDemand:
+        return {}
+    return counted.rows() if counted.total >= DEMAND_QUERIES_MIN else {}
 
 
 def read_stored(store: Store, stored: StoredDeployment, top: Path) -> Deployment:

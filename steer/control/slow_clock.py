@@ -352,6 +352,9 @@ class SlowClock:
         file descriptor left, and then nothing changes that would be noticed."""
         under_way = self._reload is not None and not self._reload.done()
         waiting = {"signing", *HELD_KINDS}  # which has a clock of its own; which wait for the operator
+        held = self.runtime.held
+        if held is not None and held.by == "guard" and held.moved is None:  # measuring failed
+            waiting.remove("guard")
         if under_way or not self.runtime.pending.keys() - waiting:
             self._tried_s = now_s
         return now_s - self._tried_s >= RETRY_S

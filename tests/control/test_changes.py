@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from steer.control.directories import summaries_file
+from steer.control.runtime import DEMAND_QUERIES_MIN
 from steer.model.evidence import GroupKind
 from steer.publish.evidence_file import write_summaries
 from tests.control.cdn import ADDRESS, TOKYO, Cdn, Server, wait_for
@@ -285,6 +286,28 @@ def test_a_check_tells_of_guard_and_rollout(guarded: Cdn) -> None:
     told = guarded.command("check", str(guarded.directory)).stdout
     assert "moves more than 5 % of the demand" in told
     assert "rollout: first a, b; this node, test1, waits" in told
+
+
+@pytest.mark.parametrize(("asking", "is_held"), [("133.1.0.0/24", True), ("200.160.2.0/24", False)])
+def test_what_clients_ask_decides(guarded: Cdn, asking: str, is_held: bool) -> None:
+    """Where Brazil asks, that Japan goes to Brazil matters to nobody."""
+    server = guarded.serve()
+    for _ in range(DEMAND_QUERIES_MIN + 50):
+        server.ask(asking)
+    assert server.end() == 0, "which saves the demand"
+    server = guarded.serve()
+    guarded.write("cdn.example.yaml", guarded.zone("'pop:gru'"))
+    if not is_held:
+        server.wait_for_answer("gru")
+        assert server.state["held"] is None
+        return
+    assert held(server, "guard")["moved"] == pytest.approx(1)
+    columns = json.loads(server.get("/v1/movement"))["movement"]["columns"]
+    assert {column["unit"] for column in columns} == {"queries"}
+    server.kill()
+    body = json.loads(guarded.command("plan", str(guarded.directory), "--json").stdout)
+    assert body["moved"] == pytest.approx(1)
+    assert {column["unit"] for column in body["columns"]} == {"queries"}
 
 
 def rolled_back(cdn: Cdn) -> Server:
