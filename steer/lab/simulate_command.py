@@ -9,7 +9,7 @@ from typing import TextIO
 
 from steer.lab.simulate import SimulationSettings
 from steer.lab.simulate_report import Figures, summary_lines, table, worst_of
-from steer.lab.simulate_run import SimulationOptions, quick_learner, run_seed
+from steer.lab.simulate_run import SimulationOptions, run_seed, store_learner
 
 QUICK = {"days": 2, "units": 2000}
 _SECONDS_BETWEEN_LINES = 2.0
@@ -24,7 +24,7 @@ def run_simulate(given: argparse.Namespace, out: TextIO) -> Iterator[str]:
     runs: list[Figures] = []
     for seed in range(given.seed, given.seed + given.seeds):
         settings = replace(options.settings, seed=seed)
-        run = run_seed(replace(options, settings=settings), quick_learner, _Progress(seed, out))
+        run = run_seed(replace(options, settings=settings), store_learner, _Progress(seed, out))
         runs.append(run.figures)
         measured = f"{run.figures['measurements']:,} measurements"
         yield f"seed {seed}, {run.world.name} world, {measured}; in % of users, RTTs in ms:"

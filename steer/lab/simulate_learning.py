@@ -19,6 +19,7 @@ from steer.lab.simulate_targets import TargetColumns
 from steer.lab.world import World
 from steer.model.evidence import RTT_MS_MAX, RTT_MS_MIN, SOURCE_CAP, Cells, Groups, Summary, Units
 from steer.model.networks import Family, Places
+from steer.sources.evidence_cells import SOURCE_CAP
 
 _BUCKET_BITS = 12
 _BUCKET_ZERO = 1 << 11  # buckets are signed
@@ -34,6 +35,15 @@ class Membership:
     of_resolver: NDArray[np.int32]
 
 
+@dataclass(frozen=True, slots=True)
+class Caught:
+    """Which POP served anycast, as in Cells, in some periods: `caught` rows end with a row of `periods`."""
+
+    periods: NDArray[np.int64]
+    caught: NDArray[np.int32]
+    count: NDArray[np.float32]
+
+
 @dataclass(slots=True)
 class QuickLearner:
     """Keeps the hours' summaries."""
@@ -41,13 +51,13 @@ class QuickLearner:
     columns: TargetColumns
     membership: Membership
     _hours: list[Summary] = field(default_factory=list)
-    _caught: list[tuple[int, NDArray[np.int32], NDArray[np.float32]]] = field(default_factory=list)
+    _caught: list[Caught] = field(default_factory=list)
 
     def take(self, batch: Batch, hour: int) -> None:
         """Take in what was measured in an hour."""
         cells = self._cells(sound(batch, hour), hour)
         self._hours.append(summarise(cells, self.membership.groups))
-        self._caught.append((hour, cells.caught, cells.caught_count))
+        self._caught.append(Caught(cells.periods, cells.caught, cells.caught_count))
 
     def _cells(self, batch: Batch, hour: int) -> Cells:
         groups, targets = self.membership.member[batch.unit], len(self.columns.names)
@@ -85,37 +95,43 @@ class QuickLearner:
 
     def summary(self) -> Summary:
         """All hours as one summary, rows by (group, target, period)."""
-        return joined_hours(self._hours, self._catchments(self._hours[-1]))
+        return joined_hours(self._hours, catchments_of(self._hours[-1], self._caught))
 
-    def _catchments(self, last: Summary) -> NDArray[np.int16]:
-        """The catchments of every hour, which look back over the hours before."""
-        rows, counts = [], []
-        for period, (_, caught, count) in enumerate(self._caught):
-            rows.append(np.column_stack([caught[:, :2], np.full(len(caught), period, dtype=np.int32)]))
-            counts.append(count)
-        blank: NDArray[np.int16] = np.zeros(0, dtype=np.int16)
-        cells = Cells(
-            last.service,
-            last.targets,
-            last.period_s,
-            np.array([EPOCH_S + hour * HOUR_S for hour, _, _ in self._caught], dtype=np.int64),
-            blank.astype(np.int32),
-            blank,
-            blank,
-            blank,
-            blank.astype(np.float32),
-            np.concatenate(rows),
-            np.concatenate(counts),
-        )
-        return catchments(cells, len(self.membership.groups))
+
+def catchments_of(last: Summary, parts: Sequence[Caught]) -> NDArray[np.int16]:
+    """The catchments of all periods of the parts, one after another; each looks back over those before.
+    `last`: a summary of the same groups and targets."""
+    rows: list[NDArray[np.int32]] = []
+    before = 0
+    for part in parts:
+        rows.append(part.caught + np.array([0, 0, before], dtype=np.int32))
+        before += len(part.periods)
+    blank: NDArray[np.int16] = np.zeros(0, dtype=np.int16)
+    cells = Cells(
+        last.service,
+        last.targets,
+        last.period_s,
+        np.concatenate([part.periods for part in parts]),
+        blank.astype(np.int32),
+        blank,
+        blank,
+        blank,
+        blank.astype(np.float32),
+        np.concatenate(rows),
+        np.concatenate([part.count for part in parts]),
+    )
+    return catchments(cells, len(last.groups))
 
 
 def joined_hours(hours: Sequence[Summary], catchment: NDArray[np.int16]) -> Summary:
-    """Summaries of single periods, of the same groups, as one: rows by (group, target, period)."""
+    """Summaries of periods one after another, of the same groups, as one: rows by (group, target, period)."""
     last = hours[-1]
-    period = np.repeat(np.arange(len(hours)), [len(each.group) for each in hours]).astype(np.int16)
+    lengths = np.array([len(each.periods) for each in hours])
+    before = np.cumsum(lengths) - lengths
+    period = np.concatenate([each.period + at for each, at in zip(hours, before, strict=True)])
     group, target = (np.concatenate([getattr(each, name) for each in hours]) for name in ("group", "target"))
-    order = np.argsort(group.astype(np.int64) * len(last.targets) + target, kind="stable")
+    pair = group.astype(np.int64) * len(last.targets) + target
+    order = np.argsort(pair * (int(lengths.sum()) + 1) + period, kind="stable")
 
     def column(name: str) -> NDArray[np.float32]:
         values: NDArray[np.float32] = np.concatenate([getattr(each, name) for each in hours])[order]
@@ -129,7 +145,7 @@ def joined_hours(hours: Sequence[Summary], catchment: NDArray[np.int16]) -> Summ
         replace(last.groups, demand=np.sum([each.groups.demand for each in hours], axis=0)),
         group[order],
         target[order],
-        period[order],
+        period[order].astype(np.int16),
         column("count"),
         column("p50_ms"),
         column("p75_ms"),

@@ -18,9 +18,8 @@ from steer.lab.simulate import (
 )
 from steer.lab.simulate_caches import cache_figures
 from steer.lab.simulate_learning import Membership, QuickLearner, group_units
-from steer.lab.simulate_map import CORRECTED, ByMap, Product, make_product, partition_of
+from steer.lab.simulate_map import CORRECTED, SERVICE, ByMap, Product, make_product, partition_of
 from steer.lab.simulate_report import Figures, seed_figures
-from steer.lab.simulate_targets import TargetColumns
 from steer.lab.simulate_verdicts import ByVerdicts
 from steer.lab.world import World, load_world
 from steer.model.evidence import Verdicts
@@ -48,7 +47,7 @@ class SeedRun:
     figures: Figures
 
 
-MakeLearner = Callable[[World, TargetColumns, Membership, Path], Learner]
+MakeLearner = Callable[[World, Product, Membership, Path], Learner]
 
 
 def run_seed(options: SimulationOptions, make_learner: MakeLearner, progress: Progress) -> SeedRun:
@@ -62,7 +61,7 @@ def run_seed(options: SimulationOptions, make_learner: MakeLearner, progress: Pr
     with tempfile.TemporaryDirectory(prefix="steer-simulate-") as name:
         directory = Path(name)
         product = make_product(world, columns, directory, settings.auto, settings.tolerance)
-        learner = make_learner(world, columns, membership, directory)
+        learner = make_learner(world, product, membership, directory)
         gathered = gather(world, settings, clients, columns, learner, progress)
     progress("deciding")
     verdicts = judge_hours(gathered, settings, product.key(CORRECTED).offered)
@@ -76,11 +75,17 @@ def run_seed(options: SimulationOptions, make_learner: MakeLearner, progress: Pr
     return SeedRun(world, outcome, figures)
 
 
-def quick_learner(
-    world: World, columns: TargetColumns, membership: Membership, directory: Path
-) -> QuickLearner:
+def quick_learner(world: World, product: Product, membership: Membership, directory: Path) -> Learner:
     """A learner that goes without the store."""
-    return QuickLearner(columns, membership)
+    return QuickLearner(product.columns, membership)
+
+
+def store_learner(world: World, product: Product, membership: Membership, directory: Path) -> Learner:
+    """A learner that goes through the store."""
+    from steer.lab.simulate_store import StoreLearner  # loads DuckDB
+
+    service = product.deployment.services[SERVICE]
+    return StoreLearner.open(world, service, product.columns, membership, directory)
 
 
 def _caches(

@@ -1,6 +1,7 @@
 """The replay: what it says is what the product's parts say, and what plain Python says."""
 
 import json
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from steer.lab.simulate_clients import Clients
 from steer.lab.simulate_learning import Membership, QuickLearner, group_units
 from steer.lab.simulate_map import AUTO_SCHEME, CORRECTED, EXACT_SCHEME, ByMap, Product, make_product
 from steer.lab.simulate_measurements import Batch, draw_batch
+from steer.lab.simulate_store import StoreLearner
 from steer.lab.simulate_targets import TargetColumns
 from steer.lab.simulate_verdicts import ByVerdicts
 from steer.lab.world import World, load_world
@@ -221,3 +223,33 @@ def test_the_command_tells_and_writes(tmp_path: Path, capsys: pytest.CaptureFixt
     assert figures["seeds"][0]["seed"] == 3
     assert len(figures["seeds"][0]["lines"]) == 8
     assert figures["worst"].keys() == figures["seeds"][0]["summary"].keys()
+
+
+def test_the_store_says_what_the_quick_way_says(product: Product, tmp_path: Path) -> None:
+    """The same rows to a thousandth; errors apart, which lean on all cells read at once."""
+    clients, columns = seen()
+    quick = QuickLearner(columns, membership())
+    store = StoreLearner.open(
+        world(), product.deployment.services["default"], columns, membership(), tmp_path
+    )
+    for hour in range(8):
+        batch = draw_batch(world(), hour, clients, columns, 1.0, np.random.default_rng([9, hour]))
+        if hour == 3:
+            batch = with_nonsense(batch)
+        quick.take(batch, hour)
+        store.take(batch, hour)
+    one, other = quick.summary(), store.summary()
+    for name in ("periods", "group", "target", "period", "catchment"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+    for name in ("count", "p50_ms", "p75_ms"):
+        np.testing.assert_allclose(getattr(one, name), getattr(other, name), rtol=1e-3)
+    assert store.refused["bad_rtt"] == 3
+    assert store.refused["future"] == 1
+
+
+def with_nonsense(batch: Batch) -> Batch:
+    """A batch with three absurd RTTs and one time of tomorrow."""
+    rtt_ms, time_s = batch.rtt_ms.copy(), batch.time_s.copy()
+    rtt_ms[:3] = (-1.0, 1e6, np.nan)
+    time_s[3] += 86400
+    return replace(batch, rtt_ms=rtt_ms, time_s=time_s)
