@@ -25,7 +25,6 @@ from steer.lab.simulate_score import (
     DayQuantiles,
     Tally,
     Truth,
-    excess_distances_km,
     lag_hours,
     truth_of,
 )
@@ -65,8 +64,8 @@ class Learner(Protocol):
 class Steerer(Protocol):
     """What makes answers of verdicts."""
 
-    def steer(self, verdicts: Verdicts) -> dict[str, Answers]:
-        """What everyone is told, by scheme."""
+    def steer(self, verdicts: Verdicts) -> Answers:
+        """What everyone is told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +83,7 @@ IMC_ECS = Line("IMC 2015 per /24", "all with ECS")
 IMC_RESOLVER = Line("IMC 2015 per resolver", "none with ECS")
 AUTO = Line("auto", "as they are")
 AUTO_ECS = Line("auto", "all with ECS")
-EXACT_ECS = Line("auto without tolerance", "all with ECS")
-LINES = (ANYCAST, NEAREST, REGION, IMC_ECS, IMC_RESOLVER, AUTO, AUTO_ECS, EXACT_ECS)
+LINES = (ANYCAST, NEAREST, REGION, IMC_ECS, IMC_RESOLVER, AUTO, AUTO_ECS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,11 +169,10 @@ class Replay:
         self, gathered: Gathered, verdicts: Sequence[Verdicts], steerer: Steerer, progress: Progress
     ) -> Outcome:
         """All hours."""
-        excess_km = excess_distances_km(self.world)
         for hour, said in enumerate(verdicts):
-            truth = truth_of(self.world, self.world.at(hour), self.columns, excess_km)
+            truth = truth_of(self.world, self.world.at(hour), self.columns)
             self._hour(hour, truth)
-            self.in_force |= steerer.steer(said)
+            self.in_force[AUTO.scheme] = steerer.steer(said)
             if (hour + 1) % DAY == 0:
                 best = gathered.best[hour // DAY]
                 self.in_force |= {IMC_ECS.scheme: best, IMC_RESOLVER.scheme: best}

@@ -19,6 +19,15 @@ def add_simulate_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--units", type=int, metavar="N", help="client prefixes (default: 20000)")
     command.add_argument("--quick", action="store_true", help="two days of 2,000 prefixes: about a minute")
     command.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
+    command.add_argument("--plots", type=Path, metavar="DIR", help="draw a world map and RTTs there (PNG)")
+    command.add_argument(
+        "--page", type=Path, metavar="FILE", help="write docs/correction.md there, its pictures beside it"
+    )
+    command.add_argument(
+        "--poison",
+        choices=("flood", "mislabel", "clock", "absurd", "replay"),
+        help="poison half a day's evidence instead, and tell what that moves",
+    )
     command.epilog = (
         "Clients measure, steer learns and answers, and every scheme is judged by the true RTTs against the "
         "best POP of the hour; `old bad`: of the users whose anycast path has been more than 10 ms off for "

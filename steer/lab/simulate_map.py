@@ -31,7 +31,6 @@ Progress = Callable[[str], None]
 
 ZONE = "cdn.example"
 SERVICE = "default"
-AUTO_SCHEME, EXACT_SCHEME = "auto", "auto without tolerance"
 HOLDOUT_SUM = 10_000
 CORRECTED = "corrected"  # the policy and its name
 RESOLVER_BITS: dict[int, int] = {4: 24, 6: 48}  # without ECS a unit is the resolver's /24 or /48
@@ -193,18 +192,15 @@ def partition_of(built: BuiltMap, policy: str, *, ecs: bool) -> int:
 @dataclass(slots=True)
 class ByMap:
     """Answers as a nameserver gives them: from a map built at each learning, over the units' own networks.
-    `summary`: whose groups the verdicts are on; `plain`: answers of the same verdicts without a map, which
-    are those without tolerance."""
+    `summary`: whose groups the verdicts are on."""
 
     product: Product
     geography: Mapping[Family, Geography]
     places: Places
     summary: Summary
-    plain: Callable[[Verdicts], Answers]
 
-    def steer(self, verdicts: Verdicts) -> dict[str, Answers]:
+    def steer(self, verdicts: Verdicts) -> Answers:
         """What everyone is told."""
         known = {self.product.key(CORRECTED): verdicts}
         built = self.product.build(self.geography, self.places, self.summary, known, lambda text: None)
-        answers = self.product.answers(built, sweep_built(built), CORRECTED)
-        return {AUTO_SCHEME: answers, EXACT_SCHEME: self.plain(verdicts)}
+        return self.product.answers(built, sweep_built(built), CORRECTED)

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from steer.lab.simulate_measurements import Batch, joined
 from steer.lab.simulate_targets import TargetColumns
 
+LIAR = 0  # the unit from which false measurements come
 FLOOD_ROWS = 200_000  # false measurements of one source in an hour
-REPLAY_ROWS = 1_000_000  # copies of one beacon in the first poisoned hour
+REPLAY_ROWS = 1_000_000  # copies of one beacon in an hour
 SKEWED_SHARE = 0.3  # clients whose clocks are a day off
 ABSURD_SHARE = 0.3  # measurements with impossible RTTs
 DAY_S = 86_400.0
@@ -21,7 +22,7 @@ Poison = Callable[[Batch, TargetColumns, np.random.Generator], Batch]
 
 def flood(batch: Batch, columns: TargetColumns, chance: np.random.Generator) -> Batch:
     """One source reports that anycast takes it half a second, and one POP at the other end a millisecond."""
-    unit = np.full(FLOOD_ROWS, batch.unit[0], dtype=np.int32)
+    unit = np.full(FLOOD_ROWS, LIAR, dtype=np.int32)
     pop = int(columns.pops[-1])
     target = np.where(np.arange(FLOOD_ROWS) % 2 == 0, columns.anycast, pop).astype(np.int16)
     time_s = batch.time_s.min() + chance.random(FLOOD_ROWS) * (np.ptp(batch.time_s) - 1)
@@ -55,10 +56,11 @@ def absurd(batch: Batch, columns: TargetColumns, chance: np.random.Generator) ->
 def replayed(batch: Batch, columns: TargetColumns, chance: np.random.Generator) -> Batch:
     """One beacon, a lie, comes a million times."""
     first = Batch(*(getattr(batch, name)[:1] for name in ("time_s", "unit", "target", "pop", "rtt_ms")))
-    pop = np.int16(columns.pops[-1])
+    pop = columns.pops[-1]
     lie = replace(
         first,
-        target=np.array([pop]),
+        unit=np.array([LIAR], dtype=np.int32),
+        target=np.array([pop], dtype=np.int16),
         pop=np.array([len(columns.pops) - 1], dtype=np.int16),
         rtt_ms=np.array([0.5], dtype=np.float32),
     )

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from steer.lab.simulate import ANYCAST, AUTO, AUTO_ECS, EXACT_ECS, IMC_ECS, LINES, Line, Outcome
+from steer.lab.simulate import ANYCAST, AUTO, AUTO_ECS, IMC_ECS, LINES, Line, Outcome
 from steer.lab.simulate_caches import USUAL
 from steer.lab.simulate_score import LATE_MS, QUANTILES, Tally, quantiles_ms
 from steer.lab.world import World
@@ -46,19 +46,19 @@ def line_figures(line: Line, outcome: Outcome, world: World) -> Figures:
     }
 
 
-def seed_figures(outcome: Outcome, world: World, caches: Mapping[str, Figures]) -> Figures:
-    """All figures of one seed. `caches`: of maps with tolerance and without, over the whole geodata."""
+def seed_figures(outcome: Outcome, world: World, wholes: Mapping[str, Figures]) -> Figures:
+    """All figures of one seed. `wholes`: of maps over the whole geodata, with tolerance and, if it was made,
+    without."""
     lines = [line_figures(line, outcome, world) for line in LINES]
     of = {(each["scheme"], each["resolvers"]): each for each in lines}
     auto, everywhere = of[AUTO.scheme, AUTO.resolvers], of[AUTO_ECS.scheme, AUTO_ECS.resolvers]
-    exact = of[EXACT_ECS.scheme, EXACT_ECS.resolvers]
     tally = outcome.tallies[ANYCAST]
     return {
         "world": world.name,
         "seed": world.seed,
         "users_with_old_bad_paths": tally.old_weight / tally.weight,
         "lines": lines,
-        "caches": dict(caches),
+        "maps": dict(wholes),
         "summary": {
             "old bad paths left": everywhere["old_late_10ms"],
             "old bad paths left, resolvers as they are": auto["old_late_10ms"],
@@ -66,11 +66,19 @@ def seed_figures(outcome: Outcome, world: World, caches: Mapping[str, Figures]) 
             "users worse than by anycast, resolvers as they are": auto["worse"],
             "users better than by anycast": everywhere["better"],
             "users better by IMC 2015 per /24": of[IMC_ECS.scheme, IMC_ECS.resolvers]["better"],
-            "cache entries over fixed scopes": caches["tolerance"]["entry_share"],
-            "queries upstream over none with ECS": caches["tolerance"]["upstream_times"][USUAL],
-            "old bad paths left by tolerance": everywhere["old_late_10ms"] - exact["old_late_10ms"],
+            "cache entries over fixed scopes": wholes["tolerance"]["entry_share"],
+            "queries upstream over none with ECS": wholes["tolerance"]["upstream_times"][USUAL],
+            **_loss(wholes),
         },
     }
+
+
+def _loss(wholes: Mapping[str, Figures]) -> Figures:
+    """What the tolerance costs, where it is known."""
+    if "exact" not in wholes:
+        return {}
+    left = {name: whole["old_late_10ms"] for name, whole in wholes.items()}
+    return {"old bad paths left by tolerance": left["tolerance"] - left["exact"]}
 
 
 def worst_of(seeds: Sequence[Figures]) -> Figures:

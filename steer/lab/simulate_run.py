@@ -20,7 +20,7 @@ from steer.lab.simulate_caches import cache_figures
 from steer.lab.simulate_learning import Membership, QuickLearner, group_units
 from steer.lab.simulate_map import CORRECTED, SERVICE, ByMap, Product, make_product, partition_of
 from steer.lab.simulate_report import Figures, seed_figures
-from steer.lab.simulate_verdicts import ByVerdicts
+from steer.lab.simulate_score import old_late_share, truth_of
 from steer.lab.world import World, load_world
 from steer.model.evidence import Verdicts
 from steer.model.policy import Tolerance
@@ -65,12 +65,13 @@ def run_seed(options: SimulationOptions, make_learner: MakeLearner, progress: Pr
         gathered = gather(world, settings, clients, columns, learner, progress)
     progress("deciding")
     verdicts = judge_hours(gathered, settings, product.key(CORRECTED).offered)
-    plain = ByVerdicts(product, membership, settings.auto)
-    steerer = ByMap(product, *world.geography(), gathered.summary, plain.answers)
+    steerer = ByMap(product, *world.geography(), gathered.summary)
     outcome = Replay.begin(world, settings, clients, columns).run(gathered, verdicts, steerer, progress)
     products = {"tolerance": product} | ({} if options.is_quick else {"exact": _exact(product)})
-    caches = {name: _caches(world, each, gathered, verdicts[-1], progress) for name, each in products.items()}
-    figures = seed_figures(outcome, world, caches)
+    wholes = {
+        name: _whole_map(world, each, gathered, verdicts[-1], progress) for name, each in products.items()
+    }
+    figures = seed_figures(outcome, world, wholes)
     figures |= {"measurements": gathered.measurements, "groups": len(gathered.summary.groups)}
     return SeedRun(world, outcome, figures)
 
@@ -88,17 +89,20 @@ def store_learner(world: World, product: Product, membership: Membership, direct
     return StoreLearner.open(world, service, product.columns, membership, directory)
 
 
-def _caches(
+def _whole_map(
     world: World, product: Product, gathered: Gathered, verdicts: Verdicts, progress: Progress
 ) -> Figures:
-    """What the last hour's map costs resolvers, over the whole geodata."""
+    """What the last hour's map, over the whole geodata, costs resolvers, and how it answers all by their
+    own prefix in the hour after."""
     progress("building the map over the whole geodata")
     geography, places = world.geography(whole=True)
     known = {product.key(CORRECTED): verdicts}
     built = product.build(geography, places, gathered.summary, known, progress)
-    partition = partition_of(built, CORRECTED, ecs=True)
-    figures = cache_figures(world, geography, places, sweep_built(built), built.plans, partition)
-    return {**asdict(figures), "plans": len(built.plans)}
+    partition, sweep = partition_of(built, CORRECTED, ecs=True), sweep_built(built)
+    figures = cache_figures(world, geography, places, sweep, built.plans, partition)
+    truth = truth_of(world, world.at(len(gathered.summary.periods)), product.columns)
+    left = old_late_share(truth, product.answers(built, sweep, CORRECTED).by_client)
+    return {**asdict(figures), "plans": len(built.plans), "old_late_10ms": left}
 
 
 def _exact(product: Product) -> Product:

@@ -28,13 +28,11 @@ _BINS = 1200  # 0.1 ms to 15 s
 @dataclass(frozen=True, slots=True)
 class Truth:
     """One hour of the world, as the judge sees it. `best_ms`, shape (u,): RTT of the best POP's own address;
-    `excess_km`, shape (u, POPs): how much further each POP is than the nearest; `is_old`: whose anycast path
-    has been bad for longer than OLD_HOURS."""
+    `is_old`: whose anycast path has been bad for longer than OLD_HOURS."""
 
     world: World
     state: State
     best_ms: NDArray[np.float32]
-    excess_km: NDArray[np.float32]
     is_old: NDArray[np.bool_]
 
     def serving(self, answer: NDArray[np.int16]) -> NDArray[np.int32]:
@@ -94,10 +92,10 @@ class Tally:
         rows = np.arange(len(answer))
         rtt_ms = truth.state.rtt_ms[rows, answer]
         loss_ms = rtt_ms - truth.best_ms
-        pop = truth.serving(answer)
+        pop, km = truth.serving(answer), self.world.pop_km
         self.weight += float(users.sum())
         self.late += [float(users[loss_ms > limit].sum()) for limit in LATE_MS]
-        self.far += float(users[truth.excess_km[rows, pop] > FAR_KM].sum())
+        self.far += float(users[km[rows, pop] - km.min(axis=1) > FAR_KM].sum())
         self.old_weight += float(users[truth.is_old].sum())
         self.old_late += float(users[truth.is_old & (loss_ms > LATE_MS[0])].sum())
         self.load += np.bincount(pop, users, minlength=len(self.load)).astype(np.float64)
@@ -122,18 +120,19 @@ class DayQuantiles:
         return found
 
 
-def truth_of(world: World, state: State, columns: TargetColumns, excess_km: NDArray[np.float32]) -> Truth:
-    """The hour's truth. `excess_km`: see `excess_distances_km`."""
+def truth_of(world: World, state: State, columns: TargetColumns) -> Truth:
+    """The hour's truth."""
     best = state.rtt_ms[:, columns.pops].min(axis=1)
     with np.errstate(invalid="ignore"):
         is_old = state.bad_age_h > OLD_HOURS
-    return Truth(world, state, best, excess_km, is_old)
+    return Truth(world, state, best, is_old)
 
 
-def excess_distances_km(world: World) -> NDArray[np.float32]:
-    """How much further than the nearest POP each POP truly is from each unit, shape (u, POPs)."""
-    excess: NDArray[np.float32] = world.pop_km - world.pop_km.min(axis=1, keepdims=True)
-    return excess
+def old_late_share(truth: Truth, answer: NDArray[np.int16]) -> float:
+    """Of the users with old bad paths, those whom these answers leave more than 10 ms off, at one moment."""
+    users = truth.world.units.users
+    late = truth.state.rtt_ms[np.arange(len(answer)), answer] - truth.best_ms > LATE_MS[0]
+    return float(users[truth.is_old & late].sum() / max(users[truth.is_old].sum(), 1e-9))
 
 
 def lag_hours(clients: Clients, seed: int) -> NDArray[np.int64]:

@@ -95,6 +95,7 @@ class StoreLearner:
             "default",
             self.columns.names,
             (since_s, EPOCH_S),
+            EPOCH_S + self._unread[-1] * HOUR_S,
             (clients, member),
             (Sources(resolvers.units, resolvers.codes), behind),
         )

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from steer.lab.schemes import Answers
 from steer.lab.simulate_learning import Membership
-from steer.lab.simulate_map import AUTO_SCHEME, EXACT_SCHEME, Askers, Product
+from steer.lab.simulate_map import Askers, Product
 from steer.model.evidence import Verdicts
 from steer.model.policy import AutoSettings
 
@@ -25,13 +25,8 @@ class ByVerdicts:
     settings: AutoSettings
     _held_out: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
 
-    def steer(self, verdicts: Verdicts) -> dict[str, Answers]:
+    def steer(self, verdicts: Verdicts) -> Answers:
         """What everyone is told."""
-        answers = self.answers(verdicts)
-        return {AUTO_SCHEME: answers, EXACT_SCHEME: answers}
-
-    def answers(self, verdicts: Verdicts) -> Answers:
-        """What everyone is told, as one scheme."""
         columns = self.product.columns
         number_of = {name: number for number, name in enumerate(columns.names)}
         column_of = np.array([number_of[name] for name in verdicts.targets], dtype=np.int16)

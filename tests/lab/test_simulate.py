@@ -25,8 +25,13 @@ from steer.lab.simulate import (
 )
 from steer.lab.simulate_clients import Clients
 from steer.lab.simulate_learning import Membership, QuickLearner, group_units
-from steer.lab.simulate_map import AUTO_SCHEME, CORRECTED, EXACT_SCHEME, ByMap, Product, make_product
+from steer.lab.simulate_map import CORRECTED, ByMap, Product, make_product
 from steer.lab.simulate_measurements import Batch, draw_batch
+from steer.lab.simulate_page import page
+from steer.lab.simulate_plots import draw_pictures
+from steer.lab.simulate_poison import POISONS
+from steer.lab.simulate_poisoned import POISONED_FROM, PoisonedLearner
+from steer.lab.simulate_report import seed_figures
 from steer.lab.simulate_store import StoreLearner
 from steer.lab.simulate_targets import TargetColumns
 from steer.lab.simulate_verdicts import ByVerdicts
@@ -76,8 +81,7 @@ def verdicts(product: Product) -> list[Verdicts]:
 
 @pytest.fixture(scope="module")
 def outcome(product: Product, verdicts: list[Verdicts]) -> Outcome:
-    plain = ByVerdicts(product, membership(), SETTINGS.auto)
-    steerer = ByMap(product, *world().geography(), gathered().summary, plain.answers)
+    steerer = ByMap(product, *world().geography(), gathered().summary)
     return Replay.begin(world(), SETTINGS, *seen()).run(gathered(), verdicts, steerer, lambda text: None)
 
 
@@ -85,13 +89,13 @@ def test_a_map_without_tolerance_answers_as_the_verdicts_say(
     product: Product, verdicts: list[Verdicts]
 ) -> None:
     plain = ByVerdicts(product, membership(), SETTINGS.auto)
-    steerer = ByMap(product, *world().geography(), gathered().summary, plain.answers)
+    steerer = ByMap(product, *world().geography(), gathered().summary)
     moved = 0
     for said in verdicts[::12]:
-        told = steerer.steer(said)
-        np.testing.assert_array_equal(told[AUTO_SCHEME].by_client, told[EXACT_SCHEME].by_client)
-        np.testing.assert_array_equal(told[AUTO_SCHEME].by_resolver, told[EXACT_SCHEME].by_resolver)
-        moved += int((told[AUTO_SCHEME].by_client != seen()[1].anycast).sum())
+        told, expected = steerer.steer(said), plain.steer(said)
+        np.testing.assert_array_equal(told.by_client, expected.by_client)
+        np.testing.assert_array_equal(told.by_resolver, expected.by_resolver)
+        moved += int((told.by_client != seen()[1].anycast).sum())
     assert moved > 20
 
 
@@ -221,7 +225,7 @@ def test_the_command_tells_and_writes(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "making the world" in told.err
     figures = json.loads(file.read_text())
     assert figures["seeds"][0]["seed"] == 3
-    assert len(figures["seeds"][0]["lines"]) == 8
+    assert len(figures["seeds"][0]["lines"]) == 7
     assert figures["worst"].keys() == figures["seeds"][0]["summary"].keys()
 
 
@@ -253,3 +257,44 @@ def with_nonsense(batch: Batch) -> Batch:
     rtt_ms[:3] = (-1.0, 1e6, np.nan)
     time_s[3] += 86400
     return replace(batch, rtt_ms=rtt_ms, time_s=time_s)
+
+
+def test_the_page_has_its_table_and_pictures(tmp_path: Path, outcome: Outcome) -> None:
+    whole = {
+        "leaves": 10,
+        "plans": 2,
+        "entry_share": 0.08,
+        "upstream_times": (1, 1, 2, 3),
+        "old_late_10ms": 0.1,
+    }
+    figures = seed_figures(outcome, world(), {"tolerance": whole, "exact": {**whole, "old_late_10ms": 0.08}})
+    figures["measurements"] = gathered().measurements
+    assert figures["summary"]["old bad paths left by tolerance"] == pytest.approx(0.02)
+    text = page([figures, figures], 250, 2, ("a.png", "b.png"), "steer simulate")
+    assert "| **auto** | all with ECS |" in text
+    assert "](a.png)" in text
+    assert all(len(line) <= 110 or line.startswith("|") for line in text.split("\n"))
+    for path in draw_pictures(outcome, world(), tmp_path / "new"):
+        assert path.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("kind", "named"),
+    [
+        ("flood", "floods"),
+        ("mislabel", "mislabelled"),
+        ("clock", "future"),
+        ("absurd", "bad_rtt"),
+        ("replay", "floods"),
+    ],
+)
+def test_poison_is_named(kind: str, named: str, product: Product, tmp_path: Path) -> None:
+    clients, columns = seen()
+    service = product.deployment.services["default"]
+    store = StoreLearner.open(world(), service, columns, membership(), tmp_path)
+    learner = PoisonedLearner(store, POISONS[kind], 1)
+    for hour in (POISONED_FROM - 1, POISONED_FROM):
+        learner.take(draw_batch(world(), hour, clients, columns, 1.0, np.random.default_rng(hour)), hour)
+        found = store.floods[hour] if named == "floods" else store.refused[named]
+        assert (found > 0) == (hour == POISONED_FROM)
+    learner.summary()
