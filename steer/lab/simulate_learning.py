@@ -19,7 +19,6 @@ from steer.lab.simulate_targets import TargetColumns
 from steer.lab.world import World
 from steer.model.evidence import RTT_MS_MAX, RTT_MS_MIN, SOURCE_CAP, Cells, Groups, Summary, Units
 from steer.model.networks import Family, Places
-from steer.model.evidence import SOURCE_CAP
 
 _BUCKET_BITS = 12
 _BUCKET_ZERO = 1 << 11  # buckets are signed
