@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import duckdb
 import numpy as np
 
 from steer.control.map_geodata import Databases, Geodata, read_geodata
@@ -102,6 +103,10 @@ def learn(
         sha256, services = _summarise(store, deployment, databases, directory, now_s, progress)
         cells = store.count()
         store.database.shrink()
+    except (duckdb.Error, OSError) as error:  # the store's: a file's are refused where it is read
+        wrong = f"the store of evidence fails: {(str(error) or type(error).__name__).splitlines()[0][:200]}"
+        fix = "see that the disk has room; if so, move evidence.duckdb away: what files hold is learned anew"
+        raise Refused([Fault(str(directory), 0, 0, wrong, fix)]) from error
     finally:
         store.close()
     return Learned(

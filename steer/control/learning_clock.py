@@ -8,6 +8,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,12 @@ from steer.control.runtime import Runtime, Serving
 from steer.errors import Refused
 from steer.model.deployment import Deployment
 from steer.sources.evidence_spool import ready_batches, spool_directory
+from steer.sources.measurement_paths import files_below
 
 LOOK_S = 1.0
+LOOK_SHARE = 20.0  # and so many times as long as a look took: there may be very many files
 PAUSE_S_MIN = 5.0  # between two learnings; longer where they, or the periods, are long
 RETRY_S = 60.0  # after one that failed
-FILES_MAX = 100_000  # looked at for changes
 STORE_NAME = "evidence.duckdb"
 
 log = logging.getLogger("steer.evidence")
@@ -75,7 +77,9 @@ class LearningClock:
             return False  # what is learned would end the build that is under way
         if self.steady_s() < self._next_s:
             return False
+        looked_s = self.steady_s()
         look = await asyncio.to_thread(look_at, serving.deployment, self.state)
+        self._next_s = self.steady_s() + LOOK_SHARE * (self.steady_s() - looked_s)
         now_s = int(self.wall_s())
         if not self.is_due(look, serving.deployment, now_s):
             return False
@@ -171,16 +175,13 @@ def look_at(deployment: Deployment, state: Path) -> Look:
 def _signatures(paths: Sequence[Path]) -> tuple[tuple[str, int, int, int], ...]:
     """Name, inode, size and time of every file named, and of those below directories."""
     found: list[tuple[str, int, int, int]] = []
-    waiting = [str(path) for path in reversed(paths)]
-    while waiting and len(found) < FILES_MAX:
-        path = waiting.pop()
+    for given in paths:
         try:
-            seen = os.stat(path)  # noqa: PTH116 (a hundred thousand of them)
-            if Path(path).is_dir():
-                inside = sorted(entry.path for entry in os.scandir(path) if not entry.name.startswith("."))
-                waiting += reversed(inside)
-            else:
+            inside = list(files_below(given)) if given.is_dir() else [str(given)]
+        except Refused:  # too many, as the learning will say
+            inside = [str(given)]
+        for path in inside:
+            with suppress(OSError):
+                seen = os.stat(path)  # noqa: PTH116 (a hundred thousand of them)
                 found.append((path, seen.st_ino, seen.st_size, seen.st_mtime_ns))
-        except OSError:
-            continue
     return tuple(found)

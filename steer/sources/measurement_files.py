@@ -7,7 +7,7 @@ import csv
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,9 @@ import duckdb
 
 from steer.errors import Fault, Refused
 from steer.sources.fields import suggestion
+from steer.sources.measurement_paths import SUFFIXES, files_below
 from steer.sources.measurement_rules import FIELDS, REQUIRED
 
-SUFFIXES = (".csv", ".parquet", ".jsonl")
-FILES_MAX = 100_000
-DEPTH_MAX = 4
 FILE_BYTES_MAX = 32 << 30
 HEADER_BYTES_MAX = 4096
 LINE_BYTES_MAX = 65_536
@@ -28,13 +26,7 @@ _GLOB = re.compile(r"[*?\[\]{}]")
 _NUMBERS = re.compile(r"(?:U?(?:TINY|SMALL|BIG|HUGE)?INT(?:EGER)?|DOUBLE|FLOAT|DECIMAL\(.*\))\Z")
 _TEXTS = re.compile(r"(?:VARCHAR|ENUM\(.*\))\Z", re.S)
 _LINE = re.compile(r"\bLine: ?([0-9]+)", re.I)
-FILE_ERRORS = (
-    duckdb.InvalidInputException,
-    duckdb.IOException,
-    duckdb.ConversionException,
-    duckdb.SerializationException,
-    duckdb.OutOfRangeException,
-)
+FILE_ERRORS = (duckdb.Error, MemoryError)  # a damaged file may end in any of DuckDB's own
 _NUMBER_FIELDS = ("time", "rtt_ms", "weight")
 
 
@@ -61,14 +53,15 @@ def find_files(paths: Iterable[Path]) -> list[Path]:
             faults.append(Fault(str(path), 0, 0, f"cannot be read: {error.strerror}", fix))
             continue
         if stat.S_ISDIR(mode):
-            found |= dict.fromkeys(_walk(path, 0))
+            try:
+                found |= dict.fromkeys(map(Path, files_below(path)))
+            except Refused as refused:
+                faults += refused.faults
         elif stat.S_ISREG(mode) and path.suffix in SUFFIXES:
             found[path] = None
         else:
             wrong = "is no file of measurements that is known here"
             faults.append(Fault(str(path), 0, 0, wrong, f"give a {', '.join(SUFFIXES)} file or a directory"))
-    if len(found) > FILES_MAX:
-        faults.append(Fault(str(next(iter(found))), 0, 0, f"more than {FILES_MAX:,} files", "join some"))
     if faults:
         raise Refused(faults)
     return list(found)
@@ -84,7 +77,10 @@ def open_source(connection: Any, path: Path) -> Source:
 
 
 def check_size(path: Path) -> None:
-    """Raises Refused where a file is not there, or larger than may be."""
+    """Raises Refused where a file is not there, larger than may be, or of a name that DuckDB cannot take."""
+    shown = os.fsencode(path).decode("utf-8", "backslashreplace")
+    if shown != str(path):
+        raise Refused([Fault(shown, 0, 0, "its name is not UTF-8", "rename it")])
     try:
         size = path.stat().st_size
     except OSError as error:
@@ -94,8 +90,14 @@ def check_size(path: Path) -> None:
 
 
 def refusal(path: Path, error: Exception) -> Refused:
-    """A fault of DuckDB's as one of the file's; its text is left out, since it may quote an address."""
+    """A fault of DuckDB's as one of the file's; its text is left out, since it may quote an address. Raises
+    it as it is where it is none of the file's: the disk is full, or the store is of no more use."""
     text = str(error)
+    if isinstance(error, duckdb.FatalException) or "No space left" in text:
+        raise error
+    if isinstance(error, duckdb.OutOfMemoryException | MemoryError):
+        fix = "split it, with smaller fields, and Parquet in smaller row groups"
+        return Refused([Fault(str(path), 0, 0, "it takes too much memory to read", fix)])
     line = _LINE.search(text)
     number = int(line[1]) if line else 0
     what = "the file is not whole, or no Parquet file"
@@ -189,18 +191,3 @@ def _header_fix() -> str:
 def _literal(path: Path) -> str:
     doubled = str(path.absolute()).replace("'", "''")
     return f"'{doubled}'"
-
-
-def _walk(directory: Path, depth: int) -> Iterator[Path]:
-    try:
-        entries = sorted(os.scandir(directory), key=lambda entry: entry.name)
-    except OSError:
-        return
-    for entry in entries:
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir():
-            if depth < DEPTH_MAX:
-                yield from _walk(Path(entry.path), depth + 1)
-        elif entry.is_file() and entry.name.endswith(SUFFIXES):
-            yield Path(entry.path)

@@ -1,11 +1,15 @@
 """Learning as a whole: files and the spool into the store, and summaries that maps are built from."""
 
 import json
+import os
 import random
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from steer.control.inputs import find_databases, read_inputs
@@ -13,8 +17,9 @@ from steer.control.learning import Learned, learn
 from steer.errors import Refused
 from steer.model.evidence import GroupKind
 from steer.publish.evidence_file import read_summaries
+from steer.sources import evidence_database
 from steer.sources.evidence_spool import Spool
-from steer.sources.evidence_store import open_evidence
+from steer.sources.evidence_store import EvidenceStore, open_evidence
 from tests.control.cdn import Cdn
 
 NOW = 1_795_000_000
@@ -188,6 +193,46 @@ def test_no_address_is_left_in_the_state_directory(world: World, tmp_path: Path)
         for address in addresses:
             assert address.encode() not in data
     assert not any(address in text for address in addresses for text in world.said)
+
+
+def test_files_that_break_the_reader_leave_the_others_be(world: World, tmp_path: Path) -> None:
+    table = pa.Table.from_pylist(rows_of(50))
+    pq.write_table(table, tmp_path / "whole.parquet")
+    whole = (tmp_path / "whole.parquet").read_bytes()
+    footer = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")
+    for number, place in enumerate(range(footer, footer + 100, 10)):
+        damaged = bytearray(whole)
+        damaged[place : place + 4] = b"\xff\x0f\xff\x7f"
+        (tmp_path / f"damaged{number}.parquet").write_bytes(damaged)
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.csv")).write_text("time,client,target,rtt_ms\n")
+    (tmp_path / "self").symlink_to(tmp_path / "self")
+    learned = world.learn(tmp_path)
+    assert learned.taken >= 50
+    assert len(learned.faults) >= 5
+    assert any("not UTF-8" in fault.wrong for fault in learned.faults)
+    assert len(world.learn(write(tmp_path / "m.jsonl", rows_of(10))).faults) == 0
+
+
+def test_a_field_too_large_for_memory_is_named(world: World, tmp_path: Path) -> None:
+    pq.write_table(pa.Table.from_pylist(rows_of(5)), tmp_path / "bomb.parquet")
+    write(tmp_path / "m.jsonl", rows_of(10))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evidence_database, "MEMORY_BYTES", 16 << 20)
+        rows = [row | {"arm": "x" * (24 << 20)} for row in rows_of(4)]
+        table = pa.Table.from_pylist(rows)
+        pq.write_table(table, tmp_path / "bomb.parquet", compression="zstd", use_dictionary=False)
+        learned = world.learn(tmp_path)
+    assert [fault.wrong for fault in learned.faults] == ["it takes too much memory to read"]
+    assert learned.taken == 10
+
+
+def test_a_store_that_fails_is_named(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(store: EvidenceStore, now_s: int, keep_s: int) -> int:
+        raise duckdb.IOException("could not write all bytes: No space left on device")
+
+    monkeypatch.setattr(EvidenceStore, "forget", fail)
+    with pytest.raises(Refused, match=r"the store of evidence fails: could not write .*the disk has room"):
+        world.learn(write(tmp_path / "m.jsonl", rows_of(10)))
 
 
 def test_others_cannot_read_the_evidence(world: World, tmp_path: Path) -> None:
