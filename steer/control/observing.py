@@ -35,7 +35,7 @@ MERGE_S, MERGE_S_LARGE = (
 LARGE_UNITS = 100_000
 MERGE_ROWS = 200_000  # or so many rows
 SAVE_S = 300.0  # between two writes of the demand: at most 12 MB
-ARRIVALS_S = 900.0  # between two batches of evidence
+ARRIVALS_S = 600.0  # between two batches of evidence: an hour has enough of them to tell a catchment
 
 log = logging.getLogger("steer.control")
 

@@ -15,14 +15,18 @@ import pytest
 from steer.control import observing as observing_module
 from steer.control.arrivals import arrivals_rows
 from steer.control.inputs import read_inputs
+from steer.control.learning import learn
 from steer.control.map_geodata import Databases
-from steer.control.observing import Observing, recalled
+from steer.control.observing import ARRIVALS_S, Observing, recalled
 from steer.control.runtime import DEMAND_QUERIES_MIN, Runtime
+from steer.control.spool_desk import SpoolDesk
 from steer.dataplane.engine import reference_form
 from steer.model.deployment import Node
+from steer.model.evidence import GroupKind
 from steer.model.observed import ARRIVAL_ROW, DEMAND_ROW, Join, Observations, Unit
+from steer.publish.evidence_file import read_summaries
 from steer.publish.store import open_store
-from steer.sources.evidence_spool import SpoolFull
+from steer.sources.evidence_spool import Spool, SpoolFull
 from steer.sources.measurement_lines import parse_lines
 from steer.sources.measurement_rules import Rules
 from steer.telemetry.arrivals import Arrived
@@ -49,9 +53,9 @@ def observations(
         (unit(text).start, count, unit(text).family, 0, (0,) * 6) for text, count in (demand or {}).items()
     ]
     arrival_rows = []
-    for source, client in arrivals:
+    for source, client in arrivals:  # of 8 queries each
         named = unit(client) if client else Unit(0, 0)
-        arrival_rows.append((unit(source).start, named.start, 1, unit(source).family, named.family, (0,) * 6))
+        arrival_rows.append((unit(source).start, named.start, 8, unit(source).family, named.family, (0,) * 6))
     return Observations(
         np.array(demand_rows, dtype=DEMAND_ROW),
         np.array(arrival_rows, dtype=ARRIVAL_ROW),
@@ -254,7 +258,7 @@ def test_what_was_left_out_is_counted(tmp_path: Path) -> None:
     asyncio.run(world.read())
     assert world.metric("steer_beacon_joins_total", outcome="kept") == 1
     assert world.metric("steer_beacon_joins_total", outcome="left_out") == 8
-    assert world.metric("steer_arrivals_total") == 1
+    assert world.metric("steer_arrivals_total") == 8
     world.store.close()
 
 
@@ -323,6 +327,37 @@ def test_arrivals_become_measurements_without_a_round_trip(
     assert len(taken) == len(due)
     assert np.isnan(taken.rtt_ms).all()
     assert set(taken.pop) <= {"fra"}
+
+
+def test_learning_takes_the_catchment_from_arrivals(cdn: Cdn, tmp_path: Path) -> None:
+    """An hour of arrivals at `fra`, and nothing else: where their networks go is known, and no more."""
+    serving = serving_of(cdn, Node("n", "fra", "default"))
+    evidence = tmp_path / "evidence"
+    spool = Spool(evidence / "spool")
+    spool.open()
+    world = World(tmp_path / "store", serving)
+    desk = SpoolDesk(spool, world.runtime.metrics.evidence, world.observing.wall_s)
+
+    async def live() -> None:
+        for batch in range(6):
+            world.clock_s = ARRIVALS_S * batch
+            world.engine.seen = [observations(arrivals=ARRIVALS)]
+            await world.read()
+            await world.observing.pass_arrivals_on(desk)
+
+    asyncio.run(live())
+    world.store.close()
+    now_s = int(NOW_S + world.clock_s)
+    learned = learn(serving.deployment, serving.databases, evidence, (), now_s, lambda _: None)
+    assert (learned.batches, learned.taken_batches, dict(learned.refused_batches)) == (6, 18, {})
+    summary = read_summaries(evidence / "summary.npz")["default"]
+    (rows,) = np.nonzero(summary.groups.kind == GroupKind.UNIT)
+    known = {int(summary.groups.start[row]): summary.catchment[row].tolist() for row in rows}
+    fra = summary.targets.index("pop:fra")
+    for text in ("133.1.0.0/24", "133.1.9.0/24", "2001:200:7::/48"):
+        assert fra in known[unit(text).start]
+    assert unit("193.0.0.0/24").start not in known
+    assert not len(summary.count) or not np.isfinite(summary.p50_ms).any()
 
 
 def test_a_full_spool_costs_only_the_batch(cdn: Cdn, tmp_path: Path) -> None:
