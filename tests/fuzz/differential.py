@@ -1,6 +1,7 @@
 """One engine against the other: the corpus as the fuzzer finds it, and changes of it, octet for octet.
 
-What an engine makes of an input is a line of text: the reply, the counters that moved, notified zones."""
+What an engine makes of an input is a line of text: the reply, the counters that moved, notified zones, what
+was observed."""
 
 import contextlib
 import hashlib
@@ -10,13 +11,16 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from random import Random
 from types import TracebackType
 from typing import Protocol, Self
 
 from steer.dataplane.reference import answer
 from steer.dataplane.reference_counters import Counters
 from steer.dataplane.reference_limit import Limiter, Verdict
+from steer.dataplane.reference_observed import Observed
 from steer.dataplane.reference_server import Snapshot
+from steer.model.observed import Observations
 from tests.fuzz.inputs import NATIVE, Input, Limit, decode
 from tests.fuzz.mutate import Mutator
 
@@ -44,6 +48,7 @@ class Reference:
         self._worlds = worlds
         self._limiters = [Limiter(KEY, 1, 0, slip, 24, 56, EXEMPT) for slip in (0, 1)]
         self._clock_ns = 0
+        self._chance = Random(0)
 
     def __call__(self, asked: Input) -> str:
         """The line of an input."""
@@ -51,7 +56,7 @@ class Reference:
         limiter = self._limiters[asked.limit is Limit.SLIP]
         if asked.limit in {Limit.DROP, Limit.SLIP}:
             assert limiter.check(asked.source, self._clock_ns) is Verdict.PASS
-        counters, notified = Counters(), set[int]()
+        counters, notified, observed = Counters(), set[int](), Observed(self._chance)
         reply = answer(
             asked.packet,
             asked.source,
@@ -63,10 +68,12 @@ class Reference:
                 Verdict.PASS if asked.limit is Limit.NONE else limiter.check(source, self._clock_ns)
             ),
             notified=notified.add,
+            observed=observed,
         )
         moved = [f"{name}={by}" for name, by in counters.moved().items()]
         moved += [f"#{index}={by}" for index, by in sorted(counters.labelled.items())]
-        return " ".join([reply.hex() if reply else "-", *moved, *(f"@{zone}" for zone in sorted(notified))])
+        moved += [f"@{zone}" for zone in sorted(notified)]
+        return " ".join([reply.hex() if reply else "-", *moved, *_seen(observed.told())])
 
 
 class Native:
@@ -154,7 +161,7 @@ class Differential:
         self.tally.compared += 1
         self.tally.replies += reply != "-"
         self.tally.octets += len(reply) // 2
-        self.tally.moved.update(counter.partition("=")[0] for counter in moved if counter[0] not in "#@")
+        self.tally.moved.update(counter.partition("=")[0] for counter in moved if counter[0] not in "#@~")
         if reference != native:
             self._keep(asked, _kind(reference, native))
 
@@ -196,6 +203,17 @@ def summary(tally: Tally) -> str:
         f"{tally.replies:,} replies of {tally.octets:,} octets; "
         f"{tally.differences.total():,} differences of {len(tally.differences)} kinds"
     )
+
+
+def _seen(seen: Observations) -> Iterator[str]:
+    """Observations as the native engine's example writes them."""
+    for start, count, family, is_resolver, _ in seen.demand.tolist():
+        yield f"~demand={family}:{start}:{is_resolver}:{count}"
+    for source, client, count, family, client_family, _ in seen.arrivals.tolist():
+        yield f"~arrival={family}:{source}:{client_family}:{client}:{count}"
+    for label, source, named in seen.joins:
+        family, client = named or (0, 0)
+        yield f"~join={label.hex()}:{source.family}:{source.start}:{family}:{client}"
 
 
 def _without_limit(asked: Input) -> Input:

@@ -57,7 +57,7 @@ def test_changes_move_most_counters(worlds: list[Snapshot]) -> None:
     mutator = Mutator(1, questions(), [ASKED])
     made = [mutator.next() for _ in range(4000)]
     moved = {counter.partition("=")[0] for line in lines(worlds, made) for counter in line.split(" ")[1:]}
-    assert len({counter for counter in moved if counter[0] not in "#@"}) >= 26
+    assert len({counter for counter in moved if counter[0] not in "#@~"}) >= 26
 
 
 class Forgetful:
@@ -98,3 +98,13 @@ def test_regions_that_were_not_reached() -> None:
     segments = [[1, 5, 3, True, True, False], [2, 9, 0, True, True, False], [3, 1, 0, True, False, False],
                 [4, 1, 0, True, True, True], [5, 1, 0, False, True, False]]  # fmt: skip
     assert unreached({"segments": segments}) == [(2, 9)]
+
+
+def test_what_is_observed_is_part_of_a_line(worlds: list[Snapshot]) -> None:
+    asked = [ASKED, replace(ASKED, tcp=True), replace(ASKED, packet=query("x.steered"))]
+    by_udp, by_tcp, for_beacon = lines(worlds, asked)
+    unit = 133 << 56 | 1 << 48
+    assert f"~demand=4:{unit}:0:1" in by_udp
+    assert "~arrival" not in by_udp
+    assert f"~arrival=4:{127 << 56}:0:0:1" in by_tcp
+    assert f"~join=78:4:{127 << 56}:0:0" in for_beacon

@@ -1,9 +1,10 @@
 //! Inputs in hexadecimal, one a line, to what the engine makes of them, one a line: the reply in hexadecimal or
-//! `-`, then every counter that moved as `name=by`, labelled ones as `#index=by`, notified zones as `@zone`.
+//! `-`, then every counter that moved as `name=by`, labelled ones as `#index=by`, notified zones as `@zone`, and
+//! what was observed as `~what=`: units as family:start, 0:0 for none.
 use std::io::{self, BufRead, Write};
 use std::path::Path;
 
-use _native::answer::COUNTER_NAMES;
+use _native::answer::{COUNTER_NAMES, Observations, SeenUnit};
 use steer_native_fuzz::{Fuzzed, Input, WORLDS};
 
 const LABELLED: usize = 500; // the worlds' are below it
@@ -33,9 +34,26 @@ fn main() -> io::Result<()> {
         for zone in fuzzed.notified.take() {
             write!(out, " @{zone}")?;
         }
+        write_observations(&mut out, &fuzzed.take_observations())?;
         writeln!(out)?;
         out.flush()?;
         before = after;
+    }
+    Ok(())
+}
+
+fn write_observations(out: &mut impl Write, observed: &Observations) -> io::Result<()> {
+    let unit = |unit: SeenUnit| format!("{}:{}", unit.family(), unit.start);
+    let client = |named: Option<SeenUnit>| named.map_or("0:0".into(), unit);
+    for &(asking, count) in &observed.demand {
+        write!(out, " ~demand={}:{}:{count}", unit(asking), u8::from(asking.is_resolver))?;
+    }
+    for &(source, named, count) in &observed.arrivals {
+        write!(out, " ~arrival={}:{}:{count}", unit(source), client(named))?;
+    }
+    for (label, source, named) in &observed.joins {
+        let label: String = label.iter().map(|octet| format!("{octet:02x}")).collect();
+        write!(out, " ~join={label}:{}:{}", unit(*source), client(*named))?;
     }
     Ok(())
 }

@@ -9,7 +9,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use _native::answer::{
-    Answerer, BATCH, Context, Counters, LimitSettings, Limiter, Notified, Now, Observer, Request, Verdict,
+    Answerer, BATCH, Context, Counters, LimitSettings, Limiter, Notified, Now, Observations, Observer,
+    Request, Verdict,
 };
 use _native::snapshot::{AlignedBytes, Choices, Map, Records, Signatures, Snapshot};
 
@@ -103,6 +104,13 @@ impl Fuzzed {
             notified: Notified::default(),
             observer: Observer::default(),
         }
+    }
+
+    /// What was observed since this was last called.
+    pub fn take_observations(&self) -> Observations {
+        let mut observations = Observations::default();
+        self.observer.take(&mut observations);
+        observations
     }
 
     /// The reply, of no octets where there is none. What an earlier input left in the engine stays there.
