@@ -100,7 +100,7 @@ def read_cells(
         "LEFT JOIN places AS served ON served.id = pop"
     )
     anycast = targets.index("anycast") if "anycast" in targets else -1
-    bounds = Window(*window, anycast)
+    bounds = Window(*window, anycast, SOURCE_CAP)
     found = [
         _rows_of(store, source, bounds, "client", _client_members(*clients)),
         _rows_of(store, source, bounds, "resolver", _members(resolvers[0].codes, resolvers[1], SOURCE_CAP)),

@@ -48,17 +48,19 @@ CELL_SCHEMA = ibis.schema(
         "squares": "int64",
     }
 )
+_SOURCE = ("member", "client", "target", "period", "timed")  # who served and how fast are capped apart
 MEMBER_SCHEMA = ibis.schema({"member": "int64", "grp": "int32", "cap": "int64"})
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
     """Which cells are read, and as which periods: from `oldest_s` on, by whole days before `days_until_s`.
-    `anycast`: the number of that target."""
+    `anycast`: the number of that target; `cap`: the least of the members' caps."""
 
     oldest_s: int
     days_until_s: int
     anycast: int
+    cap: int
 
 
 def unit_cells(checked: ir.Table, period_s: int) -> ir.Table:
@@ -96,22 +98,33 @@ def pooled_cells(cells: ir.Table) -> ir.Table:
 def group_cells(
     cells: ir.Table, members: ir.Table, window: Window, by: Literal["client", "resolver"]
 ) -> ir.Table:
-    """Unit cells as cells of groups: rows (grp, target, period, bucket, parts), sorted; `parts`: the count in
+    """Unit cells as cells of groups: rows (grp, target, period, bucket, parts); `parts`: the count in
     1/COUNT_PARTS. Rows with bucket NO_RTT count anycast measurements that the POP `target` served. Targets
     and POPs are numbers of the caller's choice; POP -1 is unknown.
 
     `members`: which units (or resolvers' units) belong to which group; `cap`: as how many measurements one
-    client unit may count for (target, period) in that group. Weights only shift the share of buckets."""
+    client unit may count for (target, period) in that group, at least `window.cap`. Weights only shift the
+    share of buckets."""
     rows = _sketch_rows(cells, window, by)
-    keys = ["member", "client", "target", "period", "timed"]  # who served and how fast are capped apart
-    rows = rows.group_by(*keys, "bucket").agg(count=rows.n.sum(), weight=rows.w.sum())
-    totals = rows.group_by(*keys).agg(all_count=rows["count"].sum(), all_weight=rows.weight.sum())
-    rows = rows.join(totals, keys).join(members, "member")
-    counted = ibis.least(rows.all_count, rows.cap).cast("float64")
-    parts = (counted * COUNT_PARTS * rows.weight / rows.all_weight).round().cast("int64")
-    rows = rows.select("grp", "target", "period", "bucket", parts=parts)
-    found = rows.group_by("grp", "target", "period", "bucket").agg(parts=rows.parts.sum().cast("int64"))
-    return found.filter(found.parts > 0).order_by("grp", "target", "period", "bucket")
+    each = rows.w / rows.n
+    totals = rows.group_by(*_SOURCE).agg(
+        all_count=rows.n.sum(), all_weight=rows.w.sum(), least=each.min(), most=each.max()
+    )
+    # most sources measure little and weigh all alike: they count as they are, without a join of all with all
+    special = totals.filter((totals.all_count > window.cap) | (totals.least != totals.most))
+    plain = rows.anti_join(special, _SOURCE).select(
+        *_SOURCE, "bucket", "n", w="n", all_count="n", all_weight="n"
+    )
+    heavy = rows.semi_join(special, _SOURCE)
+    heavy = heavy.group_by(*_SOURCE, "bucket").agg(n=heavy.n.sum(), w=heavy.w.sum())
+    heavy = heavy.join(special, _SOURCE).select(*_SOURCE, "bucket", "n", "w", "all_count", "all_weight")
+    heavy = heavy.cast({"n": "int64", "w": "int64", "all_count": "int64", "all_weight": "int64"})
+    found = ibis.union(plain, heavy, distinct=False).join(members, "member")
+    counted = ibis.least(found.all_count, found.cap).cast("float64")
+    parts = (counted * COUNT_PARTS * found.w / found.all_weight).round().cast("int64")
+    found = found.select("grp", "target", "period", "bucket", parts=parts)
+    found = found.group_by("grp", "target", "period", "bucket").agg(parts=found.parts.sum().cast("int64"))
+    return found.filter(found.parts > 0)
 
 
 def _sketch_rows(cells: ir.Table, window: Window, by: Literal["client", "resolver"]) -> ir.Table:
