@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from steer.control.limits import FEWEST_CONNECTIONS, RESERVED_FILES, connections_within
+from steer.control.runtime import Held
 from steer.control.slow_clock import RETRY_S, SlowClock
 
 
@@ -28,9 +29,8 @@ def test_the_soft_limit_is_raised_as_far_as_it_may() -> None:
 
 
 def test_what_was_refused_is_due_again_after_a_while_and_not_while_it_is_tried() -> None:
-    runtime: Any = SimpleNamespace(pending={"policy": object()})
-    nothing: Any = None
-    clock = SlowClock(runtime, nothing, nothing, nothing, nothing, nothing)
+    runtime: Any = SimpleNamespace(pending={"policy": object()}, held=None)
+    clock = clock_of(runtime)
     clock._tried_s = 1000.0
     assert not clock._is_retry_due(1000.0 + RETRY_S - 1)
     assert clock._is_retry_due(1000.0 + RETRY_S)
@@ -42,6 +42,21 @@ def test_what_was_refused_is_due_again_after_a_while_and_not_while_it_is_tried()
     assert clock._is_retry_due(2000.0 + RETRY_S)
     runtime.pending.clear()
     assert not clock._is_retry_due(9000.0)
+
+
+def test_what_is_held_waits_for_its_operator_unless_it_could_not_be_measured() -> None:
+    runtime: Any = SimpleNamespace(pending={"guard": object()}, held=Held("guard", "ab" * 8, 0.0, 0.5, 0.05))
+    clock = clock_of(runtime)
+    clock._tried_s = 1000.0
+    assert not clock._is_retry_due(1000.0 + RETRY_S)
+    runtime.held = Held("guard", "ab" * 8, 0.0, None, 0.05)
+    assert not clock._is_retry_due(1000.0 + 2 * RETRY_S - 1)
+    assert clock._is_retry_due(1000.0 + 2 * RETRY_S)
+
+
+def clock_of(runtime: Any) -> SlowClock:
+    nothing: Any = None
+    return SlowClock(runtime, nothing, nothing, nothing, nothing, nothing, nothing)
 
 
 def test_only_threads_started_later_give_way_too() -> None:
