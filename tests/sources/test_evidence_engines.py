@@ -6,10 +6,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import ibis
 import numpy as np
 import pytest
 
 from steer.errors import Refused
+from steer.sources.evidence_expressions import (
+    CELL_SCHEMA,
+    CHECKED_SCHEMA,
+    MEMBER_SCHEMA,
+    Window,
+    group_cells,
+    pooled_cells,
+    unit_cells,
+)
 from steer.sources.evidence_store import open_evidence
 from tests.sources.measuring import RULES
 from tests.sources.test_evidence_store import (
@@ -80,6 +90,18 @@ def test_spark_gives_what_duckdb_gives(spark: Any, tmp_path: Path) -> None:
     assert duckdb[2] == other[2]
     equal(duckdb[3], other[3])
     assert len(np.unique(other[3].group)) > 10
+
+
+@pytest.mark.parametrize("dialect", ["duckdb", "clickhouse"])
+def test_duckdb_and_clickhouse_have_sql_for_both(dialect: str) -> None:
+    cells, members = ibis.table(CELL_SCHEMA, name="cells"), ibis.table(MEMBER_SCHEMA, name="members")
+    expressions = [
+        unit_cells(ibis.table(CHECKED_SCHEMA, name="checked"), PERIOD_S),
+        pooled_cells(cells),
+        *(group_cells(cells, members, Window(0, 86400, 0, 50), by) for by in ("client", "resolver")),
+    ]
+    for expression in expressions:
+        assert "GROUP BY" in str(ibis.to_sql(expression, dialect=dialect))
 
 
 def test_an_engine_that_is_not_there_is_told(tmp_path: Path) -> None:
