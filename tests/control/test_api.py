@@ -32,6 +32,8 @@ ROUTES = (
     "/v1/state",
     "/v1/openapi.json",
     "/v1/demand",
+    "/v1/history",
+    "/v1/movement",
     "/v1/explain?name=www.cdn.example",
 )
 
@@ -235,6 +237,23 @@ def test_a_change_of_another_form_is_refused(more: dict[str, Any], status: int) 
     more["headers"] = {**more.get("headers", {}), **BEARER}
     assert get("/v1/overrides", "POST", backend=backend, **more)[0] == status
     assert backend.changes == []
+
+
+@pytest.mark.parametrize("path", ["/v1/apply", "/v1/rollback"])
+def test_versions_change_by_the_token_alone(path: str) -> None:
+    assert get(path, "POST", json={}, headers={"Authorization": "Bearer wrong"})[0] == 401
+    assert get(path, "POST", token="", json={}, headers=BEARER)[0] == 403
+    assert get(path, "POST", data=b"{}", headers=BEARER)[0] == 415
+    assert get(path, "POST", json=[], headers=BEARER)[0] == 400
+    assert get(path, "POST", json={}, headers=BEARER)[0] == 200
+    assert get(path)[0] == 405
+
+
+def test_versions_are_named_by_hash_and_by_number() -> None:
+    told = get("/v1/apply", "POST", json={"hash": "0123456789abcdef"}, headers=BEARER)[2]
+    assert json.loads(told)["summary"] == "0123456789abcdef"
+    told = get("/v1/rollback", "POST", json={"number": 7}, headers=BEARER)[2]
+    assert json.loads(told)["number"] == 7
 
 
 def test_reading_with_another_method_is_refused() -> None:
