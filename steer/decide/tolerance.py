@@ -65,10 +65,14 @@ def elect(
     table: MaskTable,
 ) -> NDArray[np.int32]:
     """For each leaf, of the members of its set the one that most of what was merged into it would have taken
-    by itself; where nobody would have taken any of them, the lowest. `leaf`, rising, `preferred` and
-    `weight`: of what was merged, shape (n,); `sets`, shape (leaves,)."""
-    chosen = table.lowest(sets)
-    allowed = np.flatnonzero(table.holds(sets[leaf], preferred))
+    by itself; where nobody would have taken any of them, the lowest. `leaf`, rising without a gap,
+    `preferred` and `weight`: of what was merged, shape (n,); `sets`, shape (leaves,)."""
+    heads = np.flatnonzero(run_heads(leaf))
+    chosen = np.minimum.reduceat(preferred, heads)
+    agreed = (chosen == np.maximum.reduceat(preferred, heads)) & table.holds(sets, chosen)
+    chosen[~agreed] = table.lowest(sets[~agreed])
+    allowed = np.flatnonzero(~agreed[leaf])
+    allowed = allowed[table.holds(sets[leaf[allowed]], preferred[allowed])]
     ids, sample = intern_rows([leaf[allowed], preferred[allowed]])
     if not len(sample):
         return chosen
