@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from steer.errors import Refused
+from steer.sources.evidence_cells import window_of
 from steer.sources.evidence_expressions import (
     CELL_SCHEMA,
     CHECKED_SCHEMA,
@@ -30,7 +31,6 @@ from tests.sources.test_evidence_store import (
     cells_read,
     equal,
     rows_of,
-    window_of,
     write_csv,
 )
 
