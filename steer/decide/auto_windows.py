@@ -14,6 +14,8 @@ from steer.model.evidence import NO_GROUP, Summary
 WINDOWS = (1, 2, 4, 8, 24, 48)  # trailing windows tried, in periods of the usual length, shortest first
 LONGEST = len(WINDOWS) - 1
 NO_PAIR = -1
+LEAST_ERROR_MS = 0.5  # of a period's quantile: what no number of samples undercuts
+INFLATION = 1.2  # of a pooled variance: spreads that are small by chance weigh more, and flatter it
 _EMPTY = 1e-6  # a count below: what adding and taking away has left over
 
 Floats = NDArray[np.float64]
@@ -91,12 +93,12 @@ class Windows:
         """Of these pairs, on one window or one each, shape (5, n): samples, median and 75th percentile in ms,
         and their variances.
 
-        The mean of the periods' quantiles by count is the pooled quantile to first order, and moves with the
-        RTTs shift for shift."""
+        The mean of the periods' quantiles, each by its count over its spread: a few samples with a spike
+        among them weigh less than as many without, and it moves with the RTTs shift for shift."""
         found: Floats = np.ascontiguousarray(self._sums[window, pairs].T)
         with np.errstate(invalid="ignore", divide="ignore"):
-            found[1:3] /= found[0]
-            found[3:5] /= np.square(found[0])
+            found[1:3] /= found[3:5]
+            found[3:5] = INFLATION * found[0] / np.square(found[3:5])
         return found
 
     def _add(self, window: int, period: int, sign: float) -> None:
@@ -143,11 +145,12 @@ def _linked(summary: Summary, group: NDArray[np.int32], target: NDArray[np.int16
 
 
 def _weighted(summary: Summary, rows: Rows) -> Floats:
-    """What sums up to count, quantiles and their variances, shape (n, 5)."""
+    """What sums up to count, quantiles and their variances, shape (n, 5): counts; each quantile by its
+    weight, which is the count over the spread of one sample; the weights."""
     weighted = np.empty((len(rows), 5))
     count = weighted[:, 0] = summary.count[rows]
-    weighted[:, 1] = count * summary.p50_ms[rows]
-    weighted[:, 2] = count * summary.p75_ms[rows]
-    weighted[:, 3] = np.square(count * summary.p50_error_ms[rows])
-    weighted[:, 4] = np.square(count * summary.p75_error_ms[rows])
+    quantiles = ((summary.p50_ms, summary.p50_error_ms), (summary.p75_ms, summary.p75_error_ms))
+    for place, (value_ms, error_ms) in enumerate(quantiles):
+        weight = np.sqrt(count) / np.hypot(error_ms[rows], LEAST_ERROR_MS)
+        weighted[:, 1 + place], weighted[:, 3 + place] = weight * value_ms[rows], weight
     return weighted
