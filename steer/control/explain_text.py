@@ -80,11 +80,12 @@ def _evidence(evidence: Mapping[str, Any]) -> Iterator[str]:
         yield f"  catchment  {evidence['catchment']}, by {evidence['catchment_by']}"
     if evidence["held_out"] is not None:
         yield f"  holdout    this unit is {'' if evidence['held_out'] else 'not '}held out"
-    if evidence["model_pairs"]:
-        error = "" if evidence["model_error_ms"] is None else f" +- {evidence['model_error_ms']:g} ms"
+    model = evidence["model"]
+    if model["pairs"]:
+        error = "" if model["error_ms"] is None else f" +- {model['error_ms']:.0f} ms"
         yield (
-            f"  estimates  {evidence['model_base_ms']:g} ms + {evidence['model_ms_per_km']:g} ms/km{error}, "
-            f"fitted to {evidence['model_pairs']} pairs of group and target"
+            f"  estimates  {model['base_ms']:.1f} ms + {model['ms_per_km']:.4f} ms/km{error}, fitted to "
+            f"{model['pairs']} pairs of group and POP"
         )
 
 

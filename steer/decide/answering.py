@@ -277,8 +277,10 @@ class Rulebook:
 
 
 def holdout_weights(settings: AutoSettings) -> tuple[int, int]:
-    """The weights of the clients that leave anycast, and of those held out of them."""
-    share = Fraction(round(settings.holdout * HOLDOUT_STEPS), HOLDOUT_STEPS)
+    """The weights of the clients that leave anycast, and of those held out of them; none are held out only
+    where the settings say so."""
+    least = 1 if settings.holdout > 0 else 0
+    share = Fraction(max(least, round(settings.holdout * HOLDOUT_STEPS)), HOLDOUT_STEPS)
     return share.denominator - share.numerator, share.numerator
 
 

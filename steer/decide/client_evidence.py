@@ -48,6 +48,21 @@ class MeasuredTarget:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelShown:
+    """The distance model by which RTTs are estimated; `error_ms` None: unknown, as for the default."""
+
+    base_ms: float
+    ms_per_km: float
+    error_ms: float | None
+    pairs: int
+
+    @classmethod
+    def of(cls, model: DistanceModel) -> "ModelShown":
+        """A model to show."""
+        return cls(model.base_ms, model.ms_per_km, _number(model.error_ms), model.pairs)
+
+
+@dataclass(frozen=True, slots=True)
 class ClientEvidence:
     """The evidence behind one client's `auto`. Numbers are of the deciding group (else of the narrowest),
     None where unknown. `groups`: narrowest first; `decided_by`: its place among them, None: nobody decides,
@@ -69,10 +84,7 @@ class ClientEvidence:
     periods_won: int
     periods_seen: int
     measured: tuple[MeasuredTarget, ...]
-    model_base_ms: float
-    model_ms_per_km: float
-    model_error_ms: float | None
-    model_pairs: int
+    model: ModelShown
     held_out: bool | None
     sentence: str
 
@@ -109,7 +121,7 @@ def evidence_of_client(
     if verdicts is None or evidence is None or shown is None:
         why = found if isinstance(found, str) else "no evidence of these clients, so anycast answers"
         return _nothing(seen, catchment, by, held, evidence.model if evidence else DistanceModel(), why)
-    model, best = evidence.model, int(verdicts.best[shown])
+    best = int(verdicts.best[shown])
     return ClientEvidence(
         groups=seen,
         decided_by=decided,
@@ -127,10 +139,7 @@ def evidence_of_client(
         periods_won=int(verdicts.periods_won[shown]),
         periods_seen=int(verdicts.periods_seen[shown]),
         measured=_measured(evidence, shown),
-        model_base_ms=model.base_ms,
-        model_ms_per_km=model.ms_per_km,
-        model_error_ms=_number(model.error_ms),
-        model_pairs=model.pairs,
+        model=ModelShown.of(evidence.model),
         held_out=held,
         sentence=_sentence(seen, decided, sentence(verdicts, shown, policy.auto)),
     )
@@ -243,10 +252,7 @@ def _nothing(
         periods_won=0,
         periods_seen=0,
         measured=(),
-        model_base_ms=model.base_ms,
-        model_ms_per_km=model.ms_per_km,
-        model_error_ms=_number(model.error_ms),
-        model_pairs=model.pairs,
+        model=ModelShown.of(model),
         held_out=held,
         sentence=why,
     )

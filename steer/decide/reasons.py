@@ -111,24 +111,10 @@ def explain_client(
     chosen = _chosen(plans, plan, target_state, catalogue)
     trials = _trials(program, policy, client, place)
     rule = plans.rules[int(plans.rule[root])]
-    evidence = None
-    answer = next((each.answer for each in policy.rules if each.identity == rule), None)
-    if answer is not None and is_auto(answer):
-        at = _catchment(catalogue, service, client.address)
-        evidence = evidence_of_client(
-            view.evidence_of(VerdictKey.of(service, policy)) if view else None,
-            policy,
-            client,
-            place,
-            by_resolver=program.by_resolver,
-            file_catchment=str(catalogue.targets[at][1]) if at >= 0 else None,
-            share=share,
-        )
-    model = (
-        DistanceModel()
-        if evidence is None
-        else DistanceModel(evidence.model_base_ms, evidence.model_ms_per_km)
-    )
+    evidence = _evidence(view, catalogue, service, policy, program, rule, client, place, share)
+    model = DistanceModel()
+    if evidence is not None:
+        model = DistanceModel(evidence.model.base_ms, evidence.model.ms_per_km)
     candidates = candidates_of(
         plans, plan, catalogue, service, place, target_state, states, chosen, policy, model
     )
@@ -164,6 +150,33 @@ def _policy_name(
     limits = arm_limits([arm.share for arm in experiment.arms])
     arm = next(arm for arm, limit in zip(experiment.arms, limits, strict=True) if drawn <= limit)
     return arm.policy, arm.name
+
+
+def _evidence(
+    view: MapView | None,
+    catalogue: Catalogue,
+    service: Service,
+    policy: Policy,
+    program: Program,
+    rule: str,
+    client: Client,
+    place: Place,
+    share: str | None,
+) -> ClientEvidence | None:
+    """What the rule's `auto` went by; None where it has none."""
+    answer = next((each.answer for each in policy.rules if each.identity == rule), None)
+    if answer is None or not is_auto(answer):
+        return None
+    at = _catchment(catalogue, service, client.address)
+    return evidence_of_client(
+        view.evidence_of(VerdictKey.of(service, policy)) if view else None,
+        policy,
+        client,
+        place,
+        by_resolver=program.by_resolver,
+        file_catchment=str(catalogue.targets[at][1]) if at >= 0 else None,
+        share=share,
+    )
 
 
 def _mapped_plan(

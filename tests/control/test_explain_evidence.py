@@ -143,7 +143,7 @@ def test_reasons_and_answer_agree(cdn: Cdn, engine: str, down: str | None) -> No
             for resolver in ("133.2.9.9", "193.0.6.1", "8.8.8.8"):
                 found = explain(world, read_question(f"{name}.cdn.example", "A", client, resolver))
                 assert found["agrees"] is True, explanation_text(found)
-                json.dumps(found)
+                json.dumps(found, allow_nan=False)
                 evidence = found["reasons"]["evidence"]
                 assert (evidence is None) == (name == "near")
                 if evidence is not None:
