@@ -1,12 +1,18 @@
 """Maps with evidence against plain Python: each client's groups walked, its plan decided by the words."""
 
 import random
+from dataclasses import replace
+from ipaddress import ip_network
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from steer.decide.feeds import painted_over
 from steer.decide.map_builder import build_map
+from steer.decide.segments import Painted
 from steer.decide.views import view_table
+from steer.model.evidence import EvidenceSettings
 from steer.model.map import SPECIAL, BuiltMap
 from steer.model.policy import Geographic, Policy, Tolerance
 from steer.model.service import Address
@@ -75,6 +81,44 @@ def test_plans_equal_the_plain_decision_with_evidence(seed: int, monkeypatch: py
                 assert expected(world, built, plan) == wanted, (seed, address, slot, ecs)
                 overridden += len(wanted) > 1
     assert overridden or seed not in (0, 1, 2, 3, 5), "the evidence moves somebody"
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_the_table_of_resolvers_is_their_place(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    found, chance = evidence_world(seed, monkeypatch), random.Random(seed)
+    world, count = found.world, len(found.world.places)
+    starts = [(address, chance.randint(4, 30)) for address in probes(world, chance)[:25]]
+    prefixes = [ip_network((int(address), bits), strict=False) for address, bits in starts]
+    prefixes = list(dict.fromkeys(prefixes))
+    table = Painted.of(prefixes, [chance.randrange(count) for _ in prefixes])
+    settings = EvidenceSettings(resolvers=Path("resolvers.csv"))
+    world = replace(world, deployment=replace(world.deployment, evidence=settings))
+    built = build_map(
+        world.deployment,
+        lambda family: world.geography[family],
+        world.places,
+        lambda text: None,
+        {"default": found.summary},
+        table,
+    )
+    geography = {
+        family: replace(each, places=painted_over(each.places, family, table))
+        for family, each in world.geography.items()
+    }
+    behind = replace(found, world=replace(world, geography=geography))
+    sources = sorted_classes(world, built)
+    for address in [*probes(world, chance)[:60], *(prefix[0] for prefix in prefixes)]:
+        if oracle.is_special(world, address):
+            continue
+        row = find_row(built.trie, address.version, oracle.key_of(address))
+        code, source = int(built.trie.row_class[row]), chance.choice(sources)
+        for slot_number, slot in enumerate(view_table(world.deployment).slots):
+            for ecs, seen in ((False, behind), (True, found)):
+                policy = world.deployment.zones[0].policies[slot.policy]
+                partition = int(built.views[slot_number, source_class(built, source), int(ecs)])
+                plan = int(built.plan_of_class[code, partition])
+                wanted = shares(seen, policy, address, source, ecs=ecs, by_resolver=not ecs)
+                assert expected(world, built, plan) == wanted, (seed, address, slot, ecs)
 
 
 def boundaries(found: EvidenceWorld) -> list[Address]:
