@@ -22,6 +22,7 @@ from steer.sources.measurement_rules import FIELDS, REQUIRED
 FILE_BYTES_MAX = 32 << 30
 HEADER_BYTES_MAX = 4096
 LINE_BYTES_MAX = 65_536
+_NAME = re.compile(r"[A-Za-z][A-Za-z_ -]{0,39}\Z")  # else it may be a row, with an address
 _GLOB = re.compile(r"[*?\[\]{}]")
 _NUMBERS = re.compile(r"(?:U?(?:TINY|SMALL|BIG|HUGE)?INT(?:EGER)?|DOUBLE|FLOAT|DECIMAL\(.*\))\Z")
 _TEXTS = re.compile(r"(?:VARCHAR|ENUM\(.*\))\Z", re.S)
@@ -138,7 +139,7 @@ def _open_parquet(connection: Any, path: Path) -> Source:
     _check_names(path, [row[0] for row in rows], 0)
     kinds = {name: _kind(name, text) for name, text, *_ in rows}
     faults = [
-        Fault(str(path), 0, 0, f"column `{name}` is of type {text[:60]}", _type_fix(name))
+        Fault(str(path), 0, 0, f"column `{name}` is of type {text.partition('(')[0][:60]}", _type_fix(name))
         for name, text, *_ in rows
         if not kinds[name]
     ]
@@ -172,9 +173,9 @@ def _check_names(path: Path, names: list[str], line: int) -> None:
     for place, name in enumerate(names):
         column = 1 + len(",".join(names[:place])) + (place > 0) if line else 0
         if name not in FIELDS:
-            shown = name[:40] if name.isprintable() else "?"
+            shown = f"`{name}`" if _NAME.match(name) else f"{place + 1}, which has no name"
             fix = suggestion(name, FIELDS, "remove it; the columns are")
-            faults.append(Fault(str(path), line, column, f"unknown column `{shown}`", fix))
+            faults.append(Fault(str(path), line, column, f"unknown column {shown}", fix))
         elif name in names[:place]:
             faults.append(Fault(str(path), line, column, f"column `{name}` stands twice", "remove one"))
     for name in REQUIRED:

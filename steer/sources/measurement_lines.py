@@ -33,7 +33,7 @@ _FIXES = {
     Why.MISLABELLED: "look at what this POP says of itself, and at what its address leads to",
     Why.BAD_RTT: "write milliseconds in 0.05..10000",
     Why.BAD_WEIGHT: "write 0.001..1000",
-    Why.BAD_ARM: "write letters, digits and : . _ / -",
+    Why.BAD_ARM: "write letters, digits and : . _ / -, and no address",
 }
 
 

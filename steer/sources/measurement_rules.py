@@ -33,6 +33,7 @@ TIME_PATTERN = (
     r"([01][0-9]|2[0-3]):([0-5][0-9]):([0-5][0-9])(?:\.[0-9]{1,9})?([Zz]|([+-])([01][0-9]|2[0-3]):([0-5][0-9]))"
 )
 ARM_PATTERN = r"[A-Za-z0-9:._/-]*"
+ADDRESS_PATTERN = r"[0-9]+\.[0-9]+\.[0-9]+\.[0-9]|::|(?:[0-9A-Fa-f]+:){4}"  # in an arm: none is to be kept
 
 
 class Why(StrEnum):
@@ -53,7 +54,7 @@ class Why(StrEnum):
     MISLABELLED = "mislabelled"  # served by another POP than the one asked for, or by none of the region
     BAD_RTT = "bad_rtt"  # no number, or outside RTT_MS_MIN..RTT_MS_MAX
     BAD_WEIGHT = "bad_weight"
-    BAD_ARM = "bad_arm"
+    BAD_ARM = "bad_arm"  # of other characters than ARM_PATTERN's, or with an address in it
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +132,7 @@ class Checker:
         if isinstance(numbers, Why):
             return numbers
         arm = _text(row.get("arm"))
-        if arm is None or not re.fullmatch(ARM_PATTERN, arm):
+        if arm is None or not re.fullmatch(ARM_PATTERN, arm) or re.search(ADDRESS_PATTERN, arm):
             return Why.BAD_ARM
         return (time_s, *units, *names, *numbers, arm)
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from steer.model.evidence import RTT_MS_MAX, RTT_MS_MIN
 from steer.sources.measurement_rules import (
+    ADDRESS_PATTERN,
     AHEAD_S_MAX,
     ARM_PATTERN,
     DEFAULT_SERVICE,
@@ -167,7 +168,8 @@ def _why(types: Mapping[str, str], rules: Rules) -> str:
         Why.BAD_RTT: f"NOT coalesce(CASE WHEN has_rtt THEN rtt_ms BETWEEN {RTT_MS_MIN} AND {RTT_MS_MAX} "
         "ELSE target_name = 'anycast' AND pop > 0 END, false)",
         Why.BAD_WEIGHT: f"NOT coalesce(weight BETWEEN {WEIGHT_MIN} AND {WEIGHT_MAX}, false)",
-        Why.BAD_ARM: f"NOT regexp_full_match(arm, '{ARM_PATTERN}')",
+        Why.BAD_ARM: f"NOT regexp_full_match(arm, '{ARM_PATTERN}') OR "
+        f"regexp_matches(arm, '{ADDRESS_PATTERN}')",
     }
     cases = " ".join(f"WHEN {test} THEN {WHY_TEXTS.index(why)}" for why, test in tests.items())
     return f"CAST(CASE {cases} ELSE 0 END AS TINYINT)"

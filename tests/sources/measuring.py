@@ -43,7 +43,12 @@ CASES: tuple[tuple[dict[str, Any], str | None], ...] = (
     ({"rtt_ms": None, "pop": "fra"}, None),
     ({"weight": "0.001"}, None),
     ({"arm": "a" * 64}, None),
+    ({"arm": "v1.2.3/img:a:b"}, None),
     ({"arm": "a" * 65}, "long_field"),
+    ({"arm": "193.0.6.139"}, "bad_arm"),
+    ({"arm": "img/193.0.6.139/32"}, "bad_arm"),
+    ({"arm": "2a00:1450::200e"}, "bad_arm"),
+    ({"arm": "2a00:1450:4001:830:0:0:0:200e"}, "bad_arm"),
     ({"client": "1" * 10000}, "bad_line"),  # as a JSON line it is too long before any field is looked at
     ({"time": ""}, "bad_time"),
     ({"time": "yesterday"}, "bad_time"),

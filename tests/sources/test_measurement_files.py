@@ -265,3 +265,12 @@ def test_files_and_directories_are_found(tmp_path: Path) -> None:
 
 def test_the_moment_is_what_the_cases_say() -> None:
     assert datetime.fromtimestamp(NOW_S, UTC).isoformat() == "2026-11-18T11:06:40+00:00"
+
+
+@pytest.mark.parametrize("address", ["193.0.6.139", "2a00:1450:4001:830::200e", "x193.0.6.139"])
+def test_a_header_that_is_a_row_is_not_repeated(tmp_path: Path, address: str) -> None:
+    path = tmp_path / "m.csv"
+    path.write_text(f"1795000000,{address},anycast,31.5\n")
+    with pytest.raises(Refused, match="unknown column 2, which has no name") as refused:
+        checked(path)
+    assert address not in str(refused.value)
