@@ -3,6 +3,7 @@
 Bounded in bytes, rows, time and rate; on the disk before they are acknowledged. A batch that is sent again,
 since its answer got lost, counts once."""
 
+import asyncio
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -56,13 +57,16 @@ async def read_batch(request: web.Request, rates: BatchRates) -> Batch:
     _wait(rates.admit())
     try:
         body = await read_bounded(request, BODY_BYTES_MAX)
-        lines = inflate(body, INFLATED_BYTES_MAX) if encoding == "gzip" else body
+        lines = body
+        if encoding == "gzip":
+            lines = await asyncio.to_thread(inflate, body, INFLATED_BYTES_MAX)
     except TooLong as error:
         raise _too_large() from error
     except NotGzip as error:
         raise web.HTTPBadRequest(text="the body is no gzip file of one member") from error
     _wait(rates.admit_bytes(len(lines)))
-    return Batch(f"api-{hashlib.sha256(lines).hexdigest()[:DIGEST_DIGITS]}", lines)
+    digest = (await asyncio.to_thread(hashlib.sha256, lines)).hexdigest()
+    return Batch(f"api-{digest[:DIGEST_DIGITS]}", lines)
 
 
 def too_busy(wait_s: int) -> web.HTTPServiceUnavailable:
