@@ -9,6 +9,8 @@ import hashlib
 import json
 import os
 import re
+import struct
+import tokenize
 import zipfile
 from collections.abc import Callable, Mapping
 from io import BytesIO
@@ -75,6 +77,17 @@ _TARGET = re.compile(r"(?:anycast|(?:region|pop):[a-z0-9-]{1,32})\Z")
 _HEADER_BYTES_MAX = 1 << 22
 _NPY_HEADER_BYTES_MAX = 1 << 12
 _FIX = "remove it; learning writes it anew"
+_UNSOUND = (
+    zipfile.BadZipFile,
+    tokenize.TokenError,
+    MemoryError,
+    ValueError,
+    KeyError,
+    TypeError,
+    RuntimeError,
+    EOFError,
+    struct.error,
+)
 
 Value = TypeVar("Value")
 Arrays = dict[str, NDArray[Any]]
@@ -182,7 +195,7 @@ def read_entries(
         wrong = f"cannot be read: {error.strerror or error}"
     except BadEvidence as error:
         wrong = f"is refused: {error}"
-    except (zipfile.BadZipFile, ValueError, KeyError, TypeError, RuntimeError, EOFError) as error:
+    except _UNSOUND as error:
         wrong = f"is no whole file of evidence: {error}"
     raise Refused([Fault(str(path), 0, 0, wrong, _FIX)])
 

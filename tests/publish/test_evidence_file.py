@@ -192,6 +192,18 @@ def test_pickles_and_bombs_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "said", [b"{'descr':" + b"(" * 3000, b"[" * 3000, b"(" * 150 + b")" * 150, b"\0" * 99]
+)
+def test_a_header_that_no_parser_takes_is_refused(said: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "summary.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        head = b"\x93NUMPY\x01\x00" + (len(said) + 1).to_bytes(2, "little")
+        archive.writestr("header.npy", head + said + b"\n")
+    with pytest.raises(Refused, match="no whole file of evidence"):
+        read_summaries(path)
+
+
+@pytest.mark.parametrize(
     ("changes", "why"),
     [
         ({"group": np.array([0, 0, 3])}, "no group"),
