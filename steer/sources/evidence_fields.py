@@ -24,6 +24,7 @@ EVIDENCE_KEYS = {
     "engine": "duckdb",
 }
 DAY_S = 86400
+PERIODS_MAX = 3000  # apart from each other; with a day more of them, and days, the summaries hold them
 _ENGINE = re.compile(r"duckdb|(?:pyspark|clickhouse)://[!-~]{0,500}", re.ASCII)
 
 
@@ -53,6 +54,9 @@ def read_evidence(beside: Path) -> Parser[EvidenceSettings]:
         if DAY_S % settings.period_s:
             fix = "write such as `15m` or `1h`, so that no period reaches over midnight UTC"
             faults.add(fields.location("period"), "a day is no whole number of periods", fix)
+        if settings.compact_after_s // settings.period_s > PERIODS_MAX:
+            fix = f"lower it to {PERIODS_MAX} periods at most, or raise `period`"
+            faults.add(fields.location("compact_after"), "`compact_after` is too many periods", fix)
         if settings.keep_s < settings.compact_after_s:
             fix = "raise `keep`, or lower `compact_after`"
             faults.add(fields.location("keep"), "`keep` is below `compact_after`", fix)

@@ -103,11 +103,15 @@ class EvidenceStore:
         """Learn files of JSON lines, each once, all in one transaction; they may be removed afterwards."""
         self.tell_names(rules)
         new = {digest_of(path): path for path in paths}
-        new = {sha256: path for sha256, path in new.items() if not self.has_learned(sha256)}
+        new = {
+            sha256: path
+            for sha256, path in new.items()
+            if not self.has_learned(sha256) and not self.has_learned(path.stem)
+        }
         self._stage_lines(new.values(), rules)
         refused, taken = self._settle()
         with self.database.transaction():
-            self._keep(list(new), now_s)
+            self._keep([*new, *_names(new.values())], now_s)
         return LearnedBatches(len(new), taken, refused)
 
     def has_learned(self, sha256: str) -> bool:
@@ -259,6 +263,12 @@ def digest_of(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise Refused([Fault(str(path), 0, 0, f"cannot be read: {error.strerror}", "")]) from error
+
+
+def _names(batches: Iterable[Path]) -> list[str]:
+    """By what batches of the API are known too: a name is the hash of what was sent. Sent again, it may be
+    taken otherwise, since time went on, but it counts once."""
+    return sorted({batch.stem for batch in batches if batch.name.startswith("api-")})
 
 
 def _chunks(path: Path) -> Iterable[bytes]:

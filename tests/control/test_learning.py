@@ -168,6 +168,17 @@ def test_one_learns_at_a_time(world: World) -> None:
     world.learn()
 
 
+def test_a_batch_sent_again_counts_once_though_it_is_taken_otherwise(world: World) -> None:
+    """Its answer got lost; meanwhile one row more of it is no longer too far ahead."""
+    spool = Spool(world.directory / "spool")
+    spool.open()
+    spool.add("api-1", lines(rows_of(50)))
+    assert world.learn().taken_batches == 50
+    spool.add("api-1", lines(rows_of(51)))
+    spool.add("beacon-1", lines(rows_of(7, seed=2)))
+    assert world.learn().taken_batches == 7
+
+
 def test_floods_are_told(world: World, tmp_path: Path) -> None:
     rows = rows_of(2500, client="133.1.1.9", time=NOW - 60, target="anycast")
     learned = world.learn(write(tmp_path / "m.jsonl", rows))

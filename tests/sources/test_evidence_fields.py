@@ -4,6 +4,9 @@ from pathlib import Path
 
 from steer.model.deployment import Node
 from steer.model.evidence import EvidenceSettings
+from steer.publish import evidence_file
+from steer.sources import evidence_fields
+from steer.sources.evidence_cells import DAYS_MAX
 from tests.sources.policy_directory import change, copy_example, faults_of, taken
 
 
@@ -32,6 +35,15 @@ def test_everything_said(tmp_path: Path) -> None:
     assert found.geofeeds[0].name == "g.csv"
     assert found.resolvers == Path("/r.csv")
     assert found.engine == "clickhouse://u:p@host:9000/db"
+
+
+def test_no_more_periods_than_summaries_hold(tmp_path: Path) -> None:
+    directory = copy_example(tmp_path)
+    said = "evidence: {period: 5m, keep: 90d, compact_after: 30d}\nzones:"
+    change(directory, "steer.yaml", "zones:", said)
+    (fault,) = faults_of(directory)
+    assert "`compact_after` is too many periods; lower it to 3000 periods at most, or raise `period`" in fault
+    assert evidence_fields.PERIODS_MAX + 86400 // 300 + DAYS_MAX + 1 < evidence_file.PERIODS_MAX
 
 
 def test_spark_by_its_ibis_url(tmp_path: Path) -> None:

@@ -87,7 +87,7 @@ is also an address|which the anycast address|has no (?:POP|region)
 bits set beyond|no prefix length from|not an address prefix|longer than /64
 holds every IPv4|IPv4 inside IPv6|6to4
 not a key of 16 bytes
-no whole number of periods|is below `compact_after`|stands in no POP|does not announce
+no whole number of periods|too many periods|is below `compact_after`|stands in no POP|does not announce
 override could end as it starts|`wins` of|nothing is certain|is not below validity|signatures are valid for
 out of the range|not a whole number of seconds|is not below interval|suspects the observer
 cannot be reached|not an IP(?:v[46])? address|not an address and port|port `
