@@ -132,9 +132,10 @@ class _Bench:
         own = self._windows.at(np.maximum(self._shortest[at], window), at)
         other = self._windows.at(window, base[enough])
         mean, variance = self._posterior(at, own, other)
-        alike = self._agrees(at, mean)
-        at, own, other = at[alike], own[:, alike], other[:, alike]
-        mean, variance = mean[:, alike], variance[:, alike]
+        agrees = self._agrees(at, mean)
+        if not agrees.all():
+            at, own, other = at[agrees], own[:, agrees], other[:, agrees]
+            mean, variance = mean[:, agrees], variance[:, agrees]
         self._mean[:, at], self._variance[:, at] = mean, variance
         gain, low, high = self._gain_and_bounds(at, mean, variance)
         said.seen[at] = True
@@ -142,7 +143,7 @@ class _Bench:
         said.anycast_ms[at], said.target[:, at] = other[1], own[1:]
         said.samples[:, at] = other[0], own[0]
         doubt = (low < settings.margin_ms) & (high >= settings.return_margin_ms)
-        return np.sort(np.concatenate([waiting[~enough], at[doubt]]))
+        return np.concatenate([waiting[~enough], at[doubt]])
 
     def _agrees(self, at: Rows, mean: Floats) -> NDArray[np.bool_]:
         """Whether gains agree with what a shorter window said, if any did; else the path has changed, and the
