@@ -100,6 +100,8 @@ def _service_text(service: Mapping[str, Any]) -> Iterator[str]:
         f"resolvers, {service['groups']:,} groups; {service['periods']:,} periods "
         f"from {_time(service['first_s'])} to {_time(service['last_s'])}"
     )
+    if service["doubted_resolvers"]:
+        yield f"  {service['doubted_resolvers']:,} more resolvers left out: one other network speaks for them"
     yield "  target              measurements        units"
     for target in service["targets"]:
         yield f"  {target['target']:<18}  {target['measurements']:>12,.0f} {target['units']:>12,}"

@@ -13,13 +13,21 @@ import duckdb
 import numpy as np
 
 from steer.control.map_geodata import Databases, Geodata, read_geodata
+from steer.control.resolver_trust import believed
 from steer.decide.estimates import summarise
 from steer.decide.groups import assign_groups, join_groups, resolver_groups
 from steer.errors import Fault, Refused
 from steer.model.deployment import Deployment
 from steer.model.evidence import GroupKind, Summary
 from steer.publish.evidence_file import write_summaries
-from steer.sources.evidence_cells import Flood, read_cells, read_floods, read_sources, window_of
+from steer.sources.evidence_cells import (
+    Flood,
+    read_behind,
+    read_cells,
+    read_floods,
+    read_sources,
+    window_of,
+)
 from steer.sources.evidence_spool import ready_batches
 from steer.sources.evidence_store import EvidenceStore, LearnedBatches, LearnedFile, digest_of, open_evidence
 from steer.sources.measurement_files import find_files
@@ -44,11 +52,12 @@ class TargetLearned:
 @dataclass(frozen=True, slots=True)
 class ServiceLearned:
     """What the window holds of one service. `first_s`, `last_s`: starts of its first and last period that
-    has measurements."""
+    has measurements; `doubted_resolvers`: those that are not believed, see `resolver_trust`."""
 
     service: str
     units: int
     resolvers: int
+    doubted_resolvers: int
     groups: int
     periods: int
     first_s: int
@@ -180,8 +189,8 @@ def _summarise(
         progress(f"grouping the measurements of {service}")
         found = _summary_of(store, deployment, service, geodata, now_s) if geodata else None
         if found is not None:
-            summaries[service], resolvers = found
-            learned.append(_service_learned(summaries[service], resolvers))
+            summaries[service], resolvers, doubted = found
+            learned.append(_service_learned(summaries[service], resolvers, doubted))
     progress("writing the summaries")
     sha256 = digest_of(path) if path.exists() else ""
     new = path.with_name("new-summary.npz")
@@ -195,22 +204,24 @@ def _summarise(
 
 def _summary_of(
     store: EvidenceStore, deployment: Deployment, service: str, geodata: Geodata, now_s: int
-) -> tuple[Summary, int] | None:
-    """The summary of one service, and how many resolvers are in it; None: nobody measured it."""
+) -> tuple[Summary, int, int] | None:
+    """The summary of one service, and how many resolvers are in it, and are doubted; None: nobody measured
+    it."""
     window = window_of(deployment.evidence, now_s)
     clients = read_sources(store, service, "client", window[0])
     if not len(clients.units):
         return None
-    resolvers = read_sources(store, service, "resolver", window[1])
     groups, rows = assign_groups(clients.units, geodata.geography.__getitem__, geodata.places)
+    seen = read_sources(store, service, "resolver", window[1])
+    resolvers = believed(seen, clients, groups, read_behind(store, service, window[1]), geodata)
     all_groups = join_groups(groups, resolver_groups(resolvers.units))
     resolver_rows = np.arange(len(groups), len(all_groups), dtype=np.int32)
     targets = [str(target) for target in deployment.services[service].targets()]
     cells = read_cells(store, service, targets, window, now_s, (clients, rows), (resolvers, resolver_rows))
-    return summarise(cells, all_groups), len(resolvers.units)
+    return summarise(cells, all_groups), len(resolvers.units), len(seen.units) - len(resolvers.units)
 
 
-def _service_learned(summary: Summary, resolvers: int) -> ServiceLearned:
+def _service_learned(summary: Summary, resolvers: int, doubted: int) -> ServiceLearned:
     is_unit = summary.groups.kind[summary.group] == GroupKind.UNIT
     seen = summary.periods[np.unique(summary.period)] if len(summary.period) else summary.periods[:0]
     targets = []
@@ -222,6 +233,7 @@ def _service_learned(summary: Summary, resolvers: int) -> ServiceLearned:
         service=summary.service,
         units=int(np.count_nonzero(summary.groups.kind == GroupKind.UNIT)),
         resolvers=resolvers,
+        doubted_resolvers=doubted,
         groups=len(summary.groups),
         periods=len(seen),
         first_s=int(seen[0]) if len(seen) else 0,

@@ -137,6 +137,12 @@ class LearningClock:
                     "%s measured %s of %s %d times in one period: it counts as a few, as every source does",
                     *(flood[name] for name in ("unit", "target", "service", "count")),
                 )
+        for service in learned["services"]:
+            name, doubted = service["service"], service["doubted_resolvers"]
+            if doubted and self._is_news("doubted", name, doubted):
+                log.warning(
+                    "%d resolvers of %s are left out: one other network speaks for them", doubted, name
+                )
         for fault in learned["faults"]:
             place = f"{fault['file']}:{fault['line']}" if fault["line"] else fault["file"]
             if self._is_news("fault", *fault.values()):

@@ -67,6 +67,19 @@ def read_sources(
     return Sources(Units(*families_and_starts(codes)), codes)
 
 
+def read_behind(store: EvidenceStore, service: str, oldest_s: int) -> dict[str, NDArray[Any]]:
+    """Who measured behind which resolver since `oldest_s`, one row a pair: `resolver` and `client` (codes),
+    and `count`, each client's measurements up to the cap."""
+    numbers = [number for key, number in store.ids.items() if key[0] == service] or [0]
+    return store.database.columns(
+        f"SELECT resolver, client, sum(n)::DOUBLE AS count FROM ("
+        f"SELECT resolver, client, least(sum(count), {SOURCE_CAP}) AS n FROM cells "
+        f"WHERE resolver >= 0 AND period >= {oldest_s} AND bucket <> {NO_RTT} "
+        f"AND target IN ({', '.join(map(str, numbers))}) GROUP BY resolver, client, target, period"
+        ") GROUP BY resolver, client ORDER BY resolver, client"
+    )
+
+
 def read_cells(
     store: EvidenceStore,
     service: str,

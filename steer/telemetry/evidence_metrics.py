@@ -94,7 +94,8 @@ class EvidenceMetrics:
         self.cells = Gauge("steer_evidence_cells", "Rows of the store of evidence", registry=registry)
         self.held = Gauge(
             "steer_evidence_held",
-            "What is known of a service: units, resolvers, groups, periods",
+            "What is known of a service: units, resolvers, doubted_resolvers (one other network speaks for them), "
+            "groups, periods",
             ("service", "what"),
             registry=registry,
         )
@@ -122,5 +123,5 @@ class EvidenceMetrics:
         self.cells.set(learned["cells"])
         self.held.clear()
         for service in learned["services"]:
-            for what in ("units", "resolvers", "groups", "periods"):
+            for what in ("units", "resolvers", "doubted_resolvers", "groups", "periods"):
                 self.held.labels(service["service"], what).set(service[what])

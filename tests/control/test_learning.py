@@ -14,8 +14,10 @@ import pytest
 
 from steer.control.inputs import find_databases, read_inputs
 from steer.control.learning import Learned, learn
+from steer.decide.auto import decide
 from steer.errors import Refused
 from steer.model.evidence import GroupKind
+from steer.model.policy import AutoSettings, Tolerance
 from steer.publish.evidence_file import read_summaries
 from steer.sources import evidence_database
 from steer.sources.evidence_spool import Spool
@@ -50,7 +52,7 @@ def rows_of(count: int, seed: int = 1, **fixed: Any) -> list[dict[str, Any]]:
         {
             "time": NOW - chance.randrange(5 * 3600),
             "client": f"133.1.{chance.randrange(4)}.{chance.randrange(256)}",
-            "resolver": "193.0.6.139",
+            "resolver": "133.1.9.139",
             "target": chance.choice(["anycast", "pop:nrt", "pop:fra"]),
             "rtt_ms": round(chance.uniform(20, 90), 2),
         }
@@ -177,6 +179,42 @@ def test_a_batch_sent_again_counts_once_though_it_is_taken_otherwise(world: Worl
     spool.add("api-1", lines(rows_of(51)))
     spool.add("beacon-1", lines(rows_of(7, seed=2)))
     assert world.learn().taken_batches == 7
+
+
+@pytest.mark.parametrize(
+    ("resolver", "others", "is_believed"),
+    [
+        ("133.1.9.1", [], True),  # of the clients' own network
+        ("193.0.6.139", [], False),
+        ("8.8.8.8", [], False),  # a network that is not known is none's own
+        ("8.8.8.8", ["193.0.5.1"], True),
+        ("8.8.8.8", ["133.1.77.1", "133.1.78.1", "133.1.79.1"], False),  # more of the same network
+    ],
+)
+def test_one_network_does_not_speak_for_the_resolver_of_others(
+    world: World, tmp_path: Path, resolver: str, others: list[str], is_believed: bool
+) -> None:
+    """Whoever asks through a public resolver, or forges its address as he looks his label up, reports lies
+    about himself, and would move all that stand behind it."""
+    rows = [
+        {
+            "time": NOW - hour * 3600 - 60,
+            "client": client,
+            "resolver": resolver,
+            "target": target,
+            "rtt_ms": ms,
+        }
+        for hour in range(12)
+        for client in ["133.1.66.6", *others]
+        for target, ms in (("anycast", 280), ("pop:fra", 20))
+        for _ in range(50)
+    ]
+    learned = world.learn(write(tmp_path / "m.jsonl", rows))
+    (service,) = learned.services
+    assert (service.resolvers, service.doubted_resolvers) == (int(is_believed), int(not is_believed))
+    summary = read_summaries(world.directory / "summary.npz")["default"]
+    off = decide(summary, AutoSettings(), Tolerance(), frozenset({"anycast", "pop:fra"})).first != 0
+    assert bool(off[summary.groups.kind == GroupKind.RESOLVER].any()) == is_believed
 
 
 def test_floods_are_told(world: World, tmp_path: Path) -> None:
