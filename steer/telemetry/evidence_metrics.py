@@ -94,8 +94,8 @@ class EvidenceMetrics:
         self.cells = Gauge("steer_evidence_cells", "Rows of the store of evidence", registry=registry)
         self.held = Gauge(
             "steer_evidence_held",
-            "What is known of a service: units, resolvers, doubted_resolvers (one other network speaks for them), "
-            "groups, periods",
+            "What is known of a service: units, resolvers, doubted_resolvers (for which one other network "
+            "speaks), groups, periods",
             ("service", "what"),
             registry=registry,
         )
