@@ -32,9 +32,9 @@ use turn::{Begun, Turn};
 
 /// Most queries in a batch.
 pub const BATCH: usize = 64;
-/// Most queries of a batch of which it is observed who asks: batches are large under load alone, when a few
-/// tell as much.
-const OBSERVED_OF_BATCH: usize = 4;
+/// Most queries of a batch that are observed: batches are large under load alone, when a few tell as much.
+const DEMAND_OF_BATCH: usize = 4;
+const ARRIVALS_OF_BATCH: usize = 2;
 /// Octets that the largest reply over UDP takes, whatever a snapshot's `udp_bytes`.
 pub const UDP_REPLY_BYTES: usize = 4096;
 
@@ -192,19 +192,21 @@ impl Answerer {
 
     /// Who asks: all of a small batch; of a large one a few at equal distances, in the place of all.
     fn observe(&self, view: &View<'_>, observed: &Side, requests: &[Request<'_>]) {
-        let step = requests.len().div_ceil(OBSERVED_OF_BATCH).max(1);
-        let first = if step > 1 { observed.draw(step) } else { 0 };
-        let batch = requests.iter().zip(&self.slots).skip(first).step_by(step);
-        for (request, Slot { asked, placed, worth, .. }) in batch {
-            let (ecs, source, step) = (asked.ecs.as_ref(), request.source, step as u32);
+        let batch = || requests.iter().zip(&self.slots);
+        let (first, step) = observed.sample(requests.len(), DEMAND_OF_BATCH);
+        for (request, Slot { asked, placed, worth, .. }) in batch().skip(first).step_by(step) {
             if worth.is_placed {
-                observed.add_demand(placed.unit_key(), step);
+                observed.add_demand(placed.unit_key(), step as u32);
             } else if worth.is_forced {
-                observed.add_demand(choose::unit_of(view, ecs, source), step);
+                let unit = choose::unit_of(view, asked.ecs.as_ref(), request.source);
+                observed.add_demand(unit, step as u32);
             }
+        }
+        let (first, step) = observed.sample(requests.len(), ARRIVALS_OF_BATCH);
+        for (request, Slot { asked, worth, .. }) in batch().skip(first).step_by(step) {
             if worth.is_arrival {
-                let client = ecs.and_then(choose::named_unit);
-                observed.add_arrival(choose::source_unit(source), client, step);
+                let client = asked.ecs.as_ref().and_then(choose::named_unit);
+                observed.add_arrival(choose::source_unit(request.source), client, step as u32);
             }
         }
     }

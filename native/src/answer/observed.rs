@@ -158,9 +158,12 @@ impl Side {
         }
     }
 
-    /// One of 0 to `count` - 1, drawn at random.
-    pub(super) fn draw(&self, count: usize) -> usize {
-        self.chance.below(count as u64) as usize
+    /// Which of `count` queries to look at, so that they are at most `most`: the first, drawn at random, and
+    /// every so many. Each has the same chance, and stands for as many as the step is long.
+    pub(super) fn sample(&self, count: usize, most: usize) -> (usize, usize) {
+        let step = count.div_ceil(most).max(1);
+        let first = if step > 1 { self.chance.below(step as u64) as usize } else { 0 };
+        (first, step)
     }
 
     /// So many queries for steered names.
