@@ -13,6 +13,7 @@ from steer.decide.distance import distances_km
 from steer.model.service import Pop, Service
 
 EXPLORED = 8  # nearest of the others, among which chance takes one: those at the antipodes win nothing
+HALVING = 0.5  # a POP further down is taken half as often: the best is nearly always among the nearest few
 
 
 def choose_targets(
@@ -34,7 +35,7 @@ def choose_targets(
     pops = _by_distance(pops, place)
     chosen, others = pops[: max(1, count - 1)], pops[max(1, count - 1) :][:EXPLORED]
     if others and len(chosen) < count:
-        chosen.append(chance.choice(others))
+        chosen += chance.choices(others, [HALVING**rank for rank in range(len(others))])
     regions = [pop.region for pop in chosen if pop.region in service.regions] if with_region else []
     return (
         "anycast",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from steer.control.beacon_candidates import EXPLORED, HALVING
 from steer.lab.simulate_clients import Clients
 from steer.lab.simulate_targets import TargetColumns
 from steer.lab.world import World
@@ -16,7 +17,6 @@ NOTHING = -1
 EPOCH_S = 1_767_225_600  # hour 0 of every simulation: 2026-01-01T00:00:00Z
 HOUR_S = 3600
 NEAREST = 2  # POPs that every beacon tries
-EXPLORED = 8  # of the next nearest, among which chance takes one
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ def _candidates(
     pops = order.shape[1]
     blind = np.flatnonzero(order[:, 0] < 0)
     order[blind] = chance.permuted(np.tile(np.arange(pops, dtype=np.int16), (len(blind), 1)), axis=1)
-    weight = 0.5 ** np.arange(min(EXPLORED, pops - NEAREST))
+    weight = HALVING ** np.arange(min(EXPLORED, pops - NEAREST))
     other = NEAREST + chance.choice(len(weight), len(unit), p=weight / weight.sum())
     tried = np.column_stack(
         [
