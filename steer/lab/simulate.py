@@ -83,7 +83,9 @@ IMC_ECS = Line("IMC 2015 per /24", "all with ECS")
 IMC_RESOLVER = Line("IMC 2015 per resolver", "none with ECS")
 AUTO = Line("auto", "as they are")
 AUTO_ECS = Line("auto", "all with ECS")
-LINES = (ANYCAST, NEAREST, REGION, IMC_ECS, IMC_RESOLVER, AUTO, AUTO_ECS)
+BOUND = Line("all-knowing", "as they are")
+BOUND_ECS = Line("all-knowing", "all with ECS")
+LINES = (ANYCAST, NEAREST, REGION, IMC_ECS, IMC_RESOLVER, AUTO, AUTO_ECS, BOUND, BOUND_ECS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +175,9 @@ class Replay:
             truth = truth_of(self.world, self.world.at(hour), self.columns)
             self._hour(hour, truth)
             self.in_force[AUTO.scheme] = steerer.steer(said)
+            users = self.world.units.users
+            known = schemes.all_knowing(truth.state.rtt_ms, users, self.clients, self.columns)
+            self.in_force[BOUND.scheme] = known
             if (hour + 1) % DAY == 0:
                 best = gathered.best[hour // DAY]
                 self.in_force |= {IMC_ECS.scheme: best, IMC_RESOLVER.scheme: best}

@@ -3,6 +3,15 @@
 import argparse
 from pathlib import Path
 
+DAYS_MAX = 14  # a replay is held in memory
+
+
+def _days(text: str) -> int:
+    days = int(text)
+    if not 2 <= days <= DAYS_MAX:
+        raise ValueError
+    return days
+
 
 def add_simulate_arguments(command: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
@@ -10,7 +19,7 @@ def add_simulate_arguments(command: argparse.ArgumentParser) -> None:
         "--data", type=Path, metavar="DIR", help="data of the real Internet (default: a synthetic world)"
     )
     command.add_argument(
-        "--days", type=int, metavar="N", help="at least 2; the first only learns (default: 3)"
+        "--days", type=_days, metavar="N", help="at least 2; the first only learns (default: 3)"
     )
     command.add_argument("--seed", type=int, default=1, metavar="N", help="of the first run (default: 1)")
     command.add_argument(

@@ -56,7 +56,8 @@ _DEFINITIONS = """
 "Old bad" is a share of those with such a path; "better" and "worse" are counted by client prefix, with the
 noise of single requests. IMC 2015 is the scheme of Calder et al., "Analyzing the Performance of an Anycast
 CDN": per client prefix or per resolver, the target with the lowest 25th percentile of the day before, among
-those with at least 20 measurements, for all of the next day. Cache entries: per resolver, the distinct ECS
+those with at least 20 measurements, for all of the next day. "All-knowing" is no scheme but a bound: it knows
+every true round-trip time of the hour before. Cache entries: per resolver, the distinct ECS
 scopes among which its users fall over the distinct /24s or /48s, counted over all addresses of the networks
 that it serves and weighted by users. Queries upstream: users ask at random, TTL 60; one name that each
 user asks for {popularity:g} times a day (`steer/lab/simulate_caches.py`).

@@ -15,6 +15,7 @@ from steer.lab.schemes import IMC_MIN_SAMPLES, yesterdays_best
 from steer.lab.simulate import (
     ANYCAST,
     AUTO_ECS,
+    BOUND_ECS,
     Gathered,
     Outcome,
     Replay,
@@ -169,6 +170,8 @@ def test_a_day_is_judged_by_the_truth(outcome: Outcome) -> None:
     auto = outcome.tallies[AUTO_ECS]
     assert auto.late[0] < 0.8 * tally.late[0]
     assert auto.old_late / auto.old_weight < 0.8
+    bound = outcome.tallies[BOUND_ECS]
+    assert bound.late[0] < auto.late[0]
     worse, better, same = outcome.harm[ANYCAST]
     assert (worse, better, same) == (0.0, 0.0, 1.0)
 
@@ -225,7 +228,7 @@ def test_the_command_tells_and_writes(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "making the world" in told.err
     figures = json.loads(file.read_text())
     assert figures["seeds"][0]["seed"] == 3
-    assert len(figures["seeds"][0]["lines"]) == 7
+    assert len(figures["seeds"][0]["lines"]) == 9
     assert figures["worst"].keys() == figures["seeds"][0]["summary"].keys()
 
 
