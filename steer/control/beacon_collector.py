@@ -28,6 +28,7 @@ RETRY_S = 60
 
 _COMPLAINTS = {
     "malformed": "reports that no script of ours sends",
+    "unreadable": "requests that are no whole HTTP",
     "too_large": "reports that no script of ours sends",
     "forged": "reports with a ticket of nobody, or of another network",
     "replayed": "reports that were sent before",
@@ -141,6 +142,10 @@ class BeaconCollector:
         if spent != "new":
             return self._refuse(spent, 409 if spent == "replayed" else 503, unit)
         return await self._keep(report, ticket, service, unit)
+
+    def unreadable(self) -> Answer:
+        """Count a request that is no whole HTTP."""
+        return self._refuse("unreadable", 400, None)
 
     async def _keep(self, report: Report, ticket: Ticket, service: Service, unit: Prefix) -> Answer:
         resolver, now_s = await self.world.resolver_of(ticket.label), self.wall_s()

@@ -19,11 +19,12 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from steer.control.beacon_clients import client_of, is_in, plain
 from steer.control.beacon_collector import Answer, BeaconCollector
 from steer.control.beacon_report import BODY_BYTES_MAX
-from steer.control.bodies import TooLong, read_bounded
+from steer.control.bodies import NotWhole, TooLong, read_bounded
 from steer.control.connection_gate import Gate
 from steer.model.service import Address, Prefix
 
@@ -69,9 +70,14 @@ async def start_beacon(collector: BeaconCollector, listeners: Sequence[socket.so
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
         return await _handle(collector, request)
 
+    strangers = logging.Logger("steer.evidence.http")  # noqa: LOG001 (its filter is this server's)
+    strangers.setLevel(logging.DEBUG)  # what is told there is counted here
+    strangers.addFilter(_Strangers(collector))
+    strangers.parent = log
     server = web.Server(
         handle,
         access_log=None,
+        logger=strangers,
         keepalive_timeout=IDLE_S_MAX,
         lingering_time=1.0,
         auto_decompress=False,
@@ -85,6 +91,23 @@ async def start_beacon(collector: BeaconCollector, listeners: Sequence[socket.so
     loop = asyncio.get_running_loop()
     servers = [await loop.create_server(gate, sock=each, backlog=128) for each in listeners]
     return BeaconServer(collector, servers, server)
+
+
+class _Strangers(logging.Filter):
+    """Counts requests that are no HTTP, in place of aiohttp's traceback for each with the whole address."""
+
+    def __init__(self, collector: BeaconCollector) -> None:
+        super().__init__()
+        self._collector = collector
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, HttpProcessingError | ConnectionError):
+            self._collector.unreadable()
+            return False
+        if record.levelno >= logging.ERROR:  # a fault of ours
+            record.msg, record.args = "a request failed", ()
+        return record.levelno >= log.getEffectiveLevel()
 
 
 def script_text(sample: float) -> str:
@@ -130,6 +153,8 @@ async def _respond(collector: BeaconCollector, request: web.BaseRequest) -> web.
         body = await read_bounded(request, BODY_BYTES_MAX)
     except TooLong:
         body = None
+    except NotWhole:
+        return _response(collector.unreadable())
     return _response(await collector.report(client, body))
 
 

@@ -2,11 +2,16 @@
 
 import zlib
 
-from aiohttp import web
+from aiohttp import ClientPayloadError, web
+from aiohttp.http_exceptions import HttpProcessingError
 
 
 class TooLong(Exception):
     """A body is longer than it may be."""
+
+
+class NotWhole(Exception):
+    """A body ended before its end, or its framing is broken."""
 
 
 class NotGzip(Exception):
@@ -14,14 +19,17 @@ class NotGzip(Exception):
 
 
 async def read_bounded(request: web.BaseRequest, at_most: int) -> bytes:
-    """The body as it came, at most so many bytes. Raises TooLong, before more than that is kept."""
+    """The body as it came, at most so many bytes. Raises TooLong, before more than that is kept, NotWhole."""
     if (request.content_length or 0) > at_most:
         raise TooLong
     body = bytearray()
-    async for chunk in request.content.iter_any():
-        body += chunk
-        if len(body) > at_most:
-            raise TooLong
+    try:
+        async for chunk in request.content.iter_any():
+            body += chunk
+            if len(body) > at_most:
+                raise TooLong
+    except (ConnectionError, web.RequestPayloadError, HttpProcessingError, ClientPayloadError) as error:
+        raise NotWhole from error
     return bytes(body)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from aiohttp import web
 
-from steer.control.bodies import NotGzip, TooLong, inflate, read_bounded
+from steer.control.bodies import NotGzip, NotWhole, TooLong, inflate, read_bounded
 from steer.control.rates import TokenBucket
 
 BODY_BYTES_MAX = 4 << 20
@@ -62,6 +62,8 @@ async def read_batch(request: web.Request, rates: BatchRates) -> Batch:
             lines = await asyncio.to_thread(inflate, body, INFLATED_BYTES_MAX)
     except TooLong as error:
         raise _too_large() from error
+    except NotWhole as error:
+        raise web.HTTPBadRequest(text="the body ended before its end") from error
     except NotGzip as error:
         raise web.HTTPBadRequest(text="the body is no gzip file of one member") from error
     _wait(rates.admit_bytes(len(lines)))

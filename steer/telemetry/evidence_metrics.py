@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 BEACON_OUTCOMES = (
     "taken",
     "malformed",
+    "unreadable",
     "too_large",
     "forged",
     "expired",

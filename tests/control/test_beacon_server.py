@@ -226,3 +226,37 @@ def test_the_client_is_never_what_it_says_of_itself(
 ) -> None:
     found = client_of(ip_address(peer), forwarded, (LOOPBACK,))
     assert found == (None if client is None else ip_address(client))
+
+
+BROKEN = (
+    b"GET / HTTP/9.9\r\n\r\n",
+    b"NO HTTP AT ALL\r\n\r\n",
+    b"GET http://[::1 HTTP/1.1\r\nHost: x\r\n\r\n",
+    b"GET /beacon.js HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 9000 + b"\r\n\r\n",
+    b"POST /v1/beacon HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
+    b"POST /v1/beacon HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    b"POST /v1/beacon HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 133.1.0.7\r\nContent-Length: 99\r\n\r\nabc",
+)
+
+
+def test_what_is_no_whole_http_is_counted_and_hardly_told(caplog: pytest.LogCaptureFixture) -> None:
+    """aiohttp itself would log a traceback for each, with the stranger's whole address."""
+    story = make_story()
+
+    async def run() -> None:
+        async with serving(story) as session:
+            port = session._base_url.port if session._base_url else 0
+            for number in range(3 * len(BROKEN)):
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.write(BROKEN[number % len(BROKEN)])
+                writer.write_eof()
+                await reader.read()
+                writer.close()
+                await writer.wait_closed()
+
+    asyncio.run(run())
+    assert story.count("steer_beacons_total", outcome="unreadable") == 3 * len(BROKEN)
+    assert len(caplog.records) == 1
+    assert "requests that are no whole HTTP: 1 times" in caplog.text
+    assert "127.0.0.1" not in caplog.text
+    assert "Traceback" not in caplog.text
