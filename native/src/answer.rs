@@ -191,6 +191,7 @@ impl Answerer {
     }
 
     /// Who asks: all of a small batch; of a large one a few at equal distances, in the place of all.
+    #[inline(never)] // once per batch; inside, it would cost all that is around it registers
     fn observe(&self, view: &View<'_>, observed: &Side, requests: &[Request<'_>]) {
         let batch = || requests.iter().zip(&self.slots);
         let (first, step) = observed.sample(requests.len(), DEMAND_OF_BATCH);
