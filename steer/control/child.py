@@ -34,6 +34,7 @@ class ChildFailed(RuntimeError):
 async def run_child(module: str, work: object, progress: Callable[[str], None]) -> Any:
     """The result of `work`, done by `python -m MODULE`. Cancelling ends the child. Raises Refused,
     ChildFailed."""
+    name = f"the {module.rpartition('.')[2].replace('_', ' ')}"  # such as `the map child`
     try:
         child = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -45,7 +46,7 @@ async def run_child(module: str, work: object, progress: Callable[[str], None]) 
             limit=LINE_BYTES_MAX,
         )
     except OSError as error:  # such as a Python that only root may run, after root was given up
-        raise ChildFailed(f"the child cannot be started: {error}") from error
+        raise ChildFailed(f"{name} cannot be started: {error}") from error
     refused: list[Fault] = []
     results: list[Any] = []
     try:
@@ -65,7 +66,7 @@ async def run_child(module: str, work: object, progress: Callable[[str], None]) 
                 results.append(report["result"])
         status = await child.wait()
     except ValueError as error:
-        raise ChildFailed("the child said what nobody understands") from error
+        raise ChildFailed(f"{name} said what nobody understands") from error
     finally:
         if child.returncode is None:
             child.kill()
@@ -73,7 +74,7 @@ async def run_child(module: str, work: object, progress: Callable[[str], None]) 
     if refused:
         raise Refused(refused)
     if status or not results:
-        raise ChildFailed(f"the child ended with status {status}")
+        raise ChildFailed(f"{name} ended with status {status}")
     return results[0]
 
 

@@ -1,27 +1,19 @@
 """The map, from the cache or from a child process that builds it, writes it and exits.
 
 A child keeps the builder's memory out of the server and its work off the server's event loop, so polls are
-never late for it. The parent hands the deployment over as a pickle of its own values, on the child's standard
-input; the child answers with progress lines. Cache files are named by the hash of their inputs and renamed
-into place."""
+never late for it. Cache files are named by the hash of their inputs and renamed into place."""
 
 import asyncio
-import ctypes
 import hashlib
-import json
 import mmap
 import os
-import pickle
-import resource
-import signal
-import sys
 import tempfile
 from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from steer.control.child import ChildFailed, run_child, serve_child
 from steer.control.geo_outline import keep_outline, outline_from
 from steer.control.map_geodata import Databases, Geodata, read_geodata
 from steer.decide.distance_fit import fit_summary
@@ -39,12 +31,6 @@ from steer.publish.evidence_file import read_summaries
 from steer.publish.map_evidence import evidence_beside, write_map_evidence
 from steer.publish.map_feeds import FeedKind, feeds_beside, write_map_feeds
 from steer.publish.map_part import pack_map, read_memo, read_plans
-
-CHILD_MEMORY_BYTES = 8 << 30  # address space, not resident: a runaway build ends itself
-_NICENESS = 10  # the child gives way to the packet loop
-_CHUNK = 1 << 20
-_PR_SET_PDEATHSIG = 1  # prctl(2)
-ORPHANED = 3  # the child's exit status when its server is gone
 
 
 class MapBuildError(RuntimeError):
@@ -98,7 +84,11 @@ async def ensure_map(
     if plans is not None:
         return MapFile(path, identity[:16], plans, names, from_cache=True)
     summaries = (evidence, learned) if learned else None
-    await _run_child((deployment, databases, path, identity[:16], names, summaries), progress)
+    work = (deployment, databases, path, identity[:16], names, summaries)
+    try:
+        await run_child("steer.control.map_child", work, progress)
+    except ChildFailed as error:
+        raise MapBuildError(str(error)) from error
     plans = await asyncio.to_thread(_read_cached, path, identity[:16])
     if plans is None:
         raise MapBuildError("the map child wrote no sound map")
@@ -229,81 +219,10 @@ def _digest(path: Path) -> str:
         ) from error
 
 
-async def _run_child(work: tuple[object, ...], progress: Callable[[str], None]) -> None:
-    try:
-        child = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "steer.control.map_child",
-            str(os.getpid()),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-        )
-    except OSError as error:  # such as a Python that only root may run, after root was given up
-        raise MapBuildError(f"the map child cannot be started: {error}") from error
-    try:
-        assert child.stdin is not None
-        assert child.stdout is not None
-        child.stdin.write(pickle.dumps(work))
-        child.stdin.close()
-        refused: list[Fault] = []
-        async for line in child.stdout:
-            report = json.loads(line)
-            if "progress" in report:
-                progress(report["progress"])
-            else:
-                refused.append(Fault(**report["fault"]))
-        status = await child.wait()
-    finally:
-        if child.returncode is None:
-            child.kill()
-            await child.wait()
-    if refused:
-        raise Refused(refused)
-    if status:
-        raise MapBuildError(f"the map child ended with status {status}")
-
-
-def _child() -> None:
-    """The child's main: work on standard input, progress and faults on standard output. It ends with its
-    server: by the kernel's signal, or where there is none, at the next line that nobody reads."""
-    _end_with_parent(int(sys.argv[1]))
-    os.nice(_NICENESS)
-    resource.setrlimit(resource.RLIMIT_AS, (CHILD_MEMORY_BYTES, CHILD_MEMORY_BYTES))
-    try:
-        deployment, databases, path, identity, names, summaries = pickle.load(sys.stdin.buffer)  # noqa: S301
-    except (EOFError, pickle.UnpicklingError):  # the server went while it told what to do
-        os._exit(ORPHANED)
-    try:
-        build_into(
-            deployment,
-            databases,
-            path,
-            identity,
-            names,
-            progress=lambda text: _say({"progress": text}),
-            summaries=summaries,
-        )
-    except Refused as refused:
-        for fault in refused.faults:
-            _say({"fault": asdict(fault)})
-
-
-def _end_with_parent(parent: int) -> None:
-    """Have the kernel end this process when the server's main thread, which started it, ends."""
-    with suppress(OSError, AttributeError):  # not Linux: the next `_say` ends it
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(ORPHANED)
-
-
-def _say(report: object) -> None:
-    try:
-        sys.stdout.write(json.dumps(report) + "\n")
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os._exit(ORPHANED)  # at once: the interpreter's own end would complain of the pipe again
+def _work(given: Any, progress: Callable[[str], None]) -> None:
+    deployment, databases, path, identity, names, summaries = given
+    build_into(deployment, databases, path, identity, names, progress, summaries)
 
 
 if __name__ == "__main__":
-    _child()
+    serve_child(_work)
