@@ -230,5 +230,10 @@ def number_of(store: Store, serving: Serving) -> int | None:
         return serving.restored
     wanted = serving.deployment.policy_hash, serving.map_file.identity
     return next(
-        (each.number for each in store.history() if (each.policy_hash, each.map_identity) == wanted), None
+        (
+            each.number
+            for each in store.deployments.history()
+            if (each.policy_hash, each.map_identity) == wanted
+        ),
+        None,
     )

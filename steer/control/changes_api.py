@@ -73,7 +73,7 @@ class ServerChanges:
                     "saved_s": each.saved_s,
                     "serving": each.number == own,
                 }
-                for each in store.history()
+                for each in store.deployments.history()
             ]
         }
 

@@ -13,7 +13,8 @@ from steer.control.directories import state_directory
 from steer.control.inputs import read_inputs
 from steer.errors import Fault, Refused
 from steer.model.deployment import Deployment, Endpoint
-from steer.publish.store import Store, StoredDeployment
+from steer.publish.deployments import StoredDeployment
+from steer.publish.store import Store
 from steer.sources.reading import Reading
 from steer.sources.steer_file import FILE_NAME, read_steer_file
 
@@ -48,9 +49,9 @@ def api_of(directory: Path, environment: Mapping[str, str]) -> Endpoint | None:
 
 def _last_good(state: Path) -> Deployment | None:
     store = Store(state)
-    current = store.current()
+    current = store.deployments.current()
     candidates = [current] if current else []
-    candidates += [stored for stored in store.history() if stored != current]
+    candidates += [stored for stored in store.deployments.history() if stored != current]
     return next((found for stored in candidates if (found := _read(store, stored))), None)
 
 
@@ -58,6 +59,6 @@ def _read(store: Store, stored: StoredDeployment) -> Deployment | None:
     """A stored deployment, read from a copy in which what lies outside the store need not exist."""
     with tempfile.TemporaryDirectory(prefix="steer-") as top:
         try:
-            return read_inputs(store.copy(stored, Path(top)), is_stored=True).deployment
+            return read_inputs(store.deployments.copy(stored, Path(top)), is_stored=True).deployment
         except (Refused, OSError, shutil.Error):
             return None

@@ -18,7 +18,8 @@ from steer.control.signing import Signing
 from steer.control.zone_copies import ZoneCopies
 from steer.dataplane.engine import EngineForm
 from steer.errors import Refused
-from steer.publish.store import Store, StoredDeployment
+from steer.publish.deployments import StoredDeployment
+from steer.publish.store import Store
 from steer.telemetry.counters import Registry
 
 P = ParamSpec("P")
@@ -121,7 +122,7 @@ class Loader:
     def _save(self, serving: Serving, now_s: float) -> None:
         deployment, identity = serving.deployment, serving.map_file.identity
         inputs = serving.inputs
-        self.store.save_deployment(
+        self.store.deployments.save(
             deployment.directory, inputs.contents, inputs.outside, deployment.policy_hash, identity, now_s
         )
         self._tidy((identity,))
@@ -131,9 +132,9 @@ class Loader:
             log.info("removed the unused map %s", name)
 
     def _stored(self) -> Serving | None:
-        current = self.store.current()
+        current = self.store.deployments.current()
         candidates = [current] if current else []
-        candidates += [stored for stored in self.store.history() if stored != current]
+        candidates += [stored for stored in self.store.deployments.history() if stored != current]
         return next((serving for stored in candidates if (serving := self._restore(stored))), None)
 
     def _restore(self, stored: StoredDeployment) -> Serving | None:
@@ -141,7 +142,7 @@ class Loader:
         if map_file is None:
             return None
         try:
-            inputs = read_inputs(self.store.restore(stored), is_stored=True)
+            inputs = read_inputs(self.store.deployments.restore(stored), is_stored=True)
             databases = None
             try:
                 databases = find_databases(inputs.deployment, self.cache)

@@ -24,8 +24,9 @@ from steer.decide.movement_report import movement_json, movement_table, share_te
 from steer.errors import Fault, Refused
 from steer.model.demand import DemandRows, DemandView
 from steer.model.deployment import Deployment
+from steer.publish.deployments import StoredDeployment
 from steer.publish.format import BadPart
-from steer.publish.store import Store, StoredDeployment
+from steer.publish.store import Store
 from steer.telemetry.demand import BadDemand, unpacked
 
 SHARE = re.compile(r"(\d{1,3}(?:\.\d{1,9})?) ?%", re.ASCII)
@@ -199,7 +200,7 @@ def _serving(
     place = state_directory(directory, after.deployment.server, environment)
     store = Store(place)
     if state is None:
-        stored = store.current()
+        stored = store.deployments.current()
         words = "what served here last (no server answers)"
     else:
         hashes = state["hashes"]
@@ -209,7 +210,7 @@ def _serving(
             after.map_file.identity.hex(),
         ):
             return Told(after, words)
-        stored = next((each for each in store.history() if _is(each, hashes)), None)
+        stored = next((each for each in store.deployments.history() if _is(each, hashes)), None)
     if stored is None:
         wrong = "nothing of what serves is in its store" if state else "nothing has served here yet"
         fix = "give two directories, `steer plan OLD NEW`; or let this user read the store"
@@ -235,7 +236,7 @@ def _counted(deployment: Deployment, environment: Mapping[str, str]) -> Demand:
 def read_stored(store: Store, stored: StoredDeployment, top: Path) -> Deployment:
     """A stored deployment, from a copy below `top`. Raises Refused."""
     try:
-        inputs = read_inputs(store.copy(stored, top), is_stored=True)
+        inputs = read_inputs(store.deployments.copy(stored, top), is_stored=True)
     except (OSError, shutil.Error) as error:
         fix = "let this user read the store, or give two directories"
         raise Refused([Fault(str(store.directory), 0, 0, f"cannot be read: {error}", fix)]) from error

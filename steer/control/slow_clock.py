@@ -23,7 +23,7 @@ from steer.control.secondary import Secondary
 from steer.control.watch import QuietWatch, Signatures, signatures
 from steer.errors import Fault, Refused
 from steer.model.deployment import Deployment, Endpoint
-from steer.publish.store import StoredDeployment
+from steer.publish.deployments import StoredDeployment
 from steer.sources.overrides_file import FILE_NAME as OVERRIDES_NAME
 from steer.sources.status_poll import StatusPoller, poll_targets
 
@@ -169,7 +169,7 @@ class SlowClock:
             raise Refused([Fault(f"deployment {stored.number}", 0, 0, wrong, fix)])
         pin = Pin(stored.number, await self._directory_hash(), self.wall_s())
         await asyncio.to_thread(self.gate.decide, Decided(pin))
-        await asyncio.to_thread(self.loader.store.point_at, stored)
+        await asyncio.to_thread(self.loader.store.deployments.point_at, stored)
         await self._end_reload()
         await self._meet_pops(new)
         self._take(new)
@@ -179,7 +179,7 @@ class SlowClock:
 
     def _target(self, number: int | None) -> StoredDeployment:
         """The stored deployment to roll back to. Raises Refused."""
-        history = self.loader.store.history()
+        history = self.loader.store.deployments.history()
         serving = self.runtime.serving
         own = number_of(self.loader.store, serving) if serving else None
         if number is None:

@@ -195,7 +195,7 @@ async def take_first(start: Start, tell: Callable[[str], None]) -> Started | Non
 
 async def _judge_first(start: Start, inputs: Inputs, map_file: MapFile) -> Serving | None:
     """What served last, where the directory's version is another one that may have to wait."""
-    current = await asyncio.to_thread(start.loader.store.current)
+    current = await asyncio.to_thread(start.loader.store.deployments.current)
     if current is None or not start.gate.must_wait(inputs):
         return None
     new = inputs.deployment.policy_hash, map_file.identity

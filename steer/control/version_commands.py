@@ -105,7 +105,7 @@ async def _waited(deployment: Deployment, directory: Path, progress: Progress) -
 
 def _stored(deployment: Deployment, environment: Mapping[str, str]) -> list[dict[str, Any]]:
     store = Store(state_directory(deployment.directory, deployment.server, environment))
-    current = store.current()
+    current = store.deployments.current()
     return [
         {
             "number": each.number,
@@ -114,7 +114,7 @@ def _stored(deployment: Deployment, environment: Mapping[str, str]) -> list[dict
             "saved_s": each.saved_s,
             "serving": each == current,
         }
-        for each in store.history()
+        for each in store.deployments.history()
     ]
 
 

@@ -209,28 +209,28 @@ def test_keys_are_never_in_the_store(operator: Operator) -> None:
     assert keys in inputs.outside
     assert set(inputs.deployment.files) >= set(keys.iterdir())
     store = open_store(operator.cdn.state)
-    store.save_deployment(
+    store.deployments.save(
         operator.cdn.directory, inputs.contents, inputs.outside, inputs.deployment.policy_hash, bytes(16), 1.0
     )
     secret = next(keys.glob("*.private")).read_bytes()
     kept = [path for path in operator.cdn.state.rglob("*") if path.is_file() and not path.is_symlink()]
     assert kept
     assert not [path for path in kept if secret in path.read_bytes()]
-    stored = store.current()
+    stored = store.deployments.current()
     assert stored is not None
-    again = read_inputs(store.restore(stored), is_stored=True)
+    again = read_inputs(store.deployments.restore(stored), is_stored=True)
     assert again.deployment.policy_hash == inputs.deployment.policy_hash
     assert again.deployment.zones[0].dnssec is not None
     assert len(again.deployment.zones[0].dnssec.keys) == 1
 
     shutil.move(keys, operator.cdn.top / "elsewhere")
-    gone = read_inputs(store.restore(stored), is_stored=True)
+    gone = read_inputs(store.deployments.restore(stored), is_stored=True)
     assert gone.deployment.zones[0].dnssec is not None
     assert gone.deployment.zones[0].dnssec.keys == ()
     with pytest.raises(Refused, match="no directory"):
         read_inputs(operator.cdn.directory)
     shutil.move(operator.cdn.top / "elsewhere", keys)
-    back = read_inputs(store.restore(stored), is_stored=True)
+    back = read_inputs(store.deployments.restore(stored), is_stored=True)
     assert back.deployment.policy_hash == inputs.deployment.policy_hash
     store.close()
 

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from steer.errors import Refused
-from steer.publish.store import KEPT_DEPLOYMENTS, KEPT_OF_ONE_POLICY, Disk, Store, open_store
+from steer.publish.deployments import KEPT_DEPLOYMENTS, KEPT_OF_ONE_POLICY
+from steer.publish.disk import Disk
+from steer.publish.store import Store, open_store
 
 POLICY = Path("/srv/steer/policy")
 GEODATA = Path("/srv/steer/geodata/city.mmdb")
@@ -19,7 +21,7 @@ def contents(text: str) -> dict[Path, bytes]:
 
 
 def save(store: Store, number: int) -> None:
-    store.save_deployment(
+    store.deployments.save(
         POLICY, contents(f"n: {number}"), [GEODATA], f"policy-{number}", bytes([number]) * 16, float(number)
     )
 
@@ -31,7 +33,7 @@ def store(tmp_path: Path) -> Store:
 
 def test_a_deployment_comes_back_as_it_was(store: Store) -> None:
     save(store, 7)
-    stored = store.current()
+    stored = store.deployments.current()
     assert stored is not None
     assert (stored.number, stored.policy_hash, stored.map_identity, stored.saved_s) == (
         1,
@@ -57,20 +59,22 @@ def test_copies_are_for_the_owner_alone(store: Store) -> None:
 def test_the_last_ten_are_kept_and_the_newest_is_first(store: Store) -> None:
     for number in range(1, 16):
         save(store, number)
-    assert [stored.policy_hash for stored in store.history()] == [f"policy-{n}" for n in range(15, 5, -1)]
-    assert len(store.history()) == KEPT_DEPLOYMENTS
+    assert [stored.policy_hash for stored in store.deployments.history()] == [
+        f"policy-{n}" for n in range(15, 5, -1)
+    ]
+    assert len(store.deployments.history()) == KEPT_DEPLOYMENTS
 
 
 def test_maps_of_one_policy_do_not_push_out_the_policies_before(store: Store) -> None:
     for number in range(1, 6):
         save(store, number)
     for hour in range(30):
-        store.save_deployment(POLICY, contents("n: 5"), [GEODATA], "policy-5", bytes([99, hour] * 8), 100.0)
-    assert [stored.policy_hash for stored in store.history()] == [
+        store.deployments.save(POLICY, contents("n: 5"), [GEODATA], "policy-5", bytes([99, hour] * 8), 100.0)
+    assert [stored.policy_hash for stored in store.deployments.history()] == [
         *["policy-5"] * KEPT_OF_ONE_POLICY,
         *(f"policy-{number}" for number in (4, 3, 2, 1)),
     ]
-    current = store.current()
+    current = store.deployments.current()
     assert current is not None
     assert current.map_identity == bytes([99, 29] * 8)
 
@@ -86,10 +90,10 @@ def test_saving_the_current_one_again_writes_nothing(store: Store) -> None:
 def test_a_changed_copy_is_not_served(store: Store, name: str) -> None:
     save(store, 1)
     save(store, 2)
-    second = store.current()
+    second = store.deployments.current()
     assert second is not None
     (second.directory / name).write_bytes(b"")
-    found = store.current()
+    found = store.deployments.current()
     assert found is not None
     assert found.policy_hash == "policy-1"
 
@@ -104,13 +108,13 @@ def test_a_file_torn_at_any_byte_counts_as_absent(store: Store, name: str) -> No
     whole = path.read_bytes()
     for cut in range(len(whole)):
         path.write_bytes(whole[:cut])
-        current = store.current()
+        current = store.deployments.current()
         assert current is not None
         assert current.policy_hash == ("policy-1" if "manifest" in name else "policy-2")
         assert (store.states() == b"") == (name == "states")
         assert (store.overrides() == b"") == (name == "overrides")
     path.write_bytes(whole[:-2] + b"\x00" + whole[-1:])
-    current = store.current()
+    current = store.deployments.current()
     assert current is not None
     assert current.policy_hash == ("policy-1" if "manifest" in name else "policy-2")
 
@@ -123,28 +127,28 @@ def test_states_come_back(store: Store) -> None:
 
 def test_files_outside_that_are_gone_are_stood_in_for(store: Store) -> None:
     save(store, 1)
-    stored = store.current()
+    stored = store.deployments.current()
     assert stored is not None
-    directory = store.restore(stored)
+    directory = store.deployments.restore(stored)
     assert (directory / ".." / "geodata" / "city.mmdb").read_bytes() == b""
     assert (directory / "steer.yaml").read_bytes() == b"n: 1"
-    assert store.current() == stored
+    assert store.deployments.current() == stored
 
 
 def test_a_file_outside_that_is_back_is_used_again(store: Store, tmp_path: Path) -> None:
     database = tmp_path / "city.mmdb"
-    store.save_deployment(tmp_path, {tmp_path / "empty": b""}, [database], "policy", b"m" * 16, 1.0)
+    store.deployments.save(tmp_path, {tmp_path / "empty": b""}, [database], "policy", b"m" * 16, 1.0)
     (tmp_path / "empty").write_bytes(b"now full")
-    stored = store.current()
+    stored = store.deployments.current()
     assert stored is not None
     top = tmp_path / "copy"
-    assert (store.copy(stored, top) / "city.mmdb").read_bytes() == b""
+    assert (store.deployments.copy(stored, top) / "city.mmdb").read_bytes() == b""
     for _ in range(2):
-        assert (store.restore(stored) / "city.mmdb").read_bytes() == b""
+        assert (store.deployments.restore(stored) / "city.mmdb").read_bytes() == b""
     database.write_bytes(b"back")
-    assert (store.restore(stored) / "city.mmdb").read_bytes() == b"back"
-    assert (store.restore(stored) / "empty").read_bytes() == b""
-    assert store.current() == stored
+    assert (store.deployments.restore(stored) / "city.mmdb").read_bytes() == b"back"
+    assert (store.deployments.restore(stored) / "empty").read_bytes() == b""
+    assert store.deployments.current() == stored
 
 
 def test_overrides_come_back_and_may_be_emptied(store: Store) -> None:
@@ -180,7 +184,7 @@ def test_a_directory_that_cannot_be_made_is_a_fault(tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", [Path("relative.yaml"), Path("/srv/../etc/passwd")])
 def test_a_copy_never_leaves_the_store(store: Store, path: Path) -> None:
     with pytest.raises(ValueError, match="plain absolute path"):
-        store.save_deployment(POLICY, {path: b""}, [], "h", bytes(16), 0.0)
+        store.deployments.save(POLICY, {path: b""}, [], "h", bytes(16), 0.0)
 
 
 # --- kills ---
@@ -261,7 +265,7 @@ def test_a_kill_at_any_write_loses_nothing(tmp_path: Path, halfway: bool) -> Non
         shutil.copytree(store.directory, directory, symlinks=True)
         killed = killed_at(directory, steps, halfway)
         again = open_store(directory)
-        current, states, overrides = again.current(), again.states(), again.overrides()
+        current, states, overrides = again.deployments.current(), again.states(), again.overrides()
         assert current is not None
         assert current.policy_hash in ("policy-11", "policy-12")
         assert (current.directory / "steer.yaml").read_bytes() == f"n: {current.policy_hash[7:]}".encode()
@@ -271,7 +275,7 @@ def test_a_kill_at_any_write_loses_nothing(tmp_path: Path, halfway: bool) -> Non
         assert not list(directory.rglob(".new-*"))
         seen.add((current.policy_hash, states, overrides))
         save(again, 13)  # and the store goes on
-        after = again.current()
+        after = again.deployments.current()
         assert after is not None
         assert after.policy_hash == "policy-13"
         again.close()
