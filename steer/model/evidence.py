@@ -24,9 +24,12 @@ OBJECT_PATH = "/steer-beacon"  # of the object that page scripts fetch, where no
 
 
 def unit_of(address: Address) -> Prefix:
-    """The client unit of an address: all of it that is ever kept. IPv4 inside IPv6 is IPv4."""
+    """The client unit of an address: all of it that is ever kept. IPv4 inside IPv6 is IPv4; of 6to4 (RFC 3056),
+    whose /48 holds a whole IPv4 address, no more is kept than its /24."""
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
         address = address.ipv4_mapped
+    if isinstance(address, IPv6Address) and address.sixtofour is not None:
+        return ip_network((address, 16 + IPV4_UNIT_BITS), strict=False)
     bits = IPV4_UNIT_BITS if address.version == 4 else IPV6_UNIT_BITS
     return ip_network((address, bits), strict=False)
 

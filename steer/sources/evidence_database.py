@@ -147,9 +147,15 @@ def open_database(directory: Path, progress: Progress) -> Database:
         return Database(directory, _connect(directory), lock, progress)
     except (duckdb.Error, OSError) as error:
         os.close(lock)
-        wrong = f"it is damaged, or of another version: {str(error).splitlines()[0][:200]}"
-        fix = "move it away: what it held is lost, what the files hold is learned anew"
-        raise Refused([Fault(str(directory / FILE_NAME), 0, 0, wrong, fix)]) from error
+        raise damaged(directory, error) from error
+
+
+def damaged(directory: Path, error: Exception) -> Refused:
+    """What is told of a file that cannot be used."""
+    first = (str(error) or type(error).__name__).splitlines()[0][:200]
+    wrong = f"it is damaged, or of another version: {first}"
+    fix = "move it away: what it held is lost, what the files hold is learned anew"
+    return Refused([Fault(str(directory / FILE_NAME), 0, 0, wrong, fix)])
 
 
 def literal(path: Path) -> str:

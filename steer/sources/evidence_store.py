@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from steer.errors import Fault, Refused
-from steer.sources.evidence_database import Database, Progress, open_database
+from steer.sources.evidence_database import Database, Progress, damaged, open_database
 from steer.sources.evidence_engine import Engine, engine_of
 from steer.sources.evidence_expressions import (
     CELL_KEYS,
@@ -251,7 +251,11 @@ def open_evidence(
     """Open or make the store, as the only one who has it open. Raises Refused where another has, or where it
     cannot be used."""
     database = open_database(directory, progress)
-    rows = database.query("SELECT service, target, id FROM targets")
+    try:
+        rows = database.query("SELECT service, target, id FROM targets")
+    except FILE_ERRORS as error:
+        database.close()
+        raise damaged(directory, error) from error
     ids = {(service, target): number for service, target, number in rows}
     return EvidenceStore(database, engine_of(engine, directory), period_s, ids)
 

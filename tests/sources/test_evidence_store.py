@@ -577,3 +577,18 @@ def test_equal_evidence_gives_equal_cells_whatever_the_order(tmp_path: Path) -> 
         found.append(cells_read(store))
         store.close()
     equal(*found)
+
+
+def test_a_file_torn_anywhere_is_refused_by_name_or_read(tmp_path: Path) -> None:
+    directory = tmp_path / "evidence"
+    store = open_evidence(directory, PERIOD_S)
+    (tmp_path / "m.jsonl").write_bytes(b"".join(json_line(row) for row in rows_of(1, 5000)))
+    store.learn(tmp_path / "m.jsonl", RULES, NOW)
+    store.close()
+    whole = (directory / FILE_NAME).read_bytes()
+    for length in range(4096, len(whole), len(whole) // 7):
+        (directory / FILE_NAME).write_bytes(whole[:length])
+        with pytest.raises(Refused, match=r"evidence\.duckdb: it is damaged"):
+            open_evidence(directory, PERIOD_S)
+        for left in directory.glob(f"{FILE_NAME}.wal"):
+            left.unlink()
