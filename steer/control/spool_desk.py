@@ -12,6 +12,7 @@ from steer.telemetry.evidence_metrics import EvidenceMetrics
 
 COMMIT_S = 0.25  # reports are gathered so long before they are written
 SEGMENT_S = 60.0  # a segment is given to the reader after that time
+TELL_S = 60.0  # between two words in the log on a disk that fails
 WAITING_MAX = 2000  # reports that wait for the disk
 
 log = logging.getLogger("steer.evidence")
@@ -24,6 +25,7 @@ class SpoolDesk:
         self._spool, self._metrics, self._wall_s = spool, metrics, wall_s
         self._waiting: list[tuple[bytes, asyncio.Future[None]]] = []
         self._due = asyncio.Event()
+        self._told_s = float("-inf")
 
     async def open(self) -> None:
         """Make the spool ready. Where the disk fails that is logged, and measurements are turned away."""
@@ -116,6 +118,7 @@ class SpoolDesk:
 
     def _turned_away(self, error: Exception) -> SpoolFull:
         self._metrics.spool_full.inc()
-        if isinstance(error, OSError):
+        if isinstance(error, OSError) and not 0 <= self._wall_s() - self._told_s < TELL_S:
+            self._told_s = self._wall_s()
             log.error("measurements could not be written: %s", error)
         return SpoolFull()

@@ -24,8 +24,8 @@ OBJECT_PATH = "/steer-beacon"  # of the object that page scripts fetch, where no
 
 
 def unit_of(address: Address) -> Prefix:
-    """The client unit of an address: all of it that is ever kept. IPv4 inside IPv6 is IPv4; of 6to4 (RFC 3056),
-    whose /48 holds a whole IPv4 address, no more is kept than its /24."""
+    """The client unit of an address: all of it that is ever kept. IPv4 inside IPv6 is IPv4; of 6to4
+    (RFC 3056), whose /48 holds a whole IPv4 address, no more is kept than that address's /24."""
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
         address = address.ipv4_mapped
     if isinstance(address, IPv6Address) and address.sixtofour is not None:

@@ -104,3 +104,16 @@ def test_a_fault_of_ours_loses_one_write_and_not_those_after_it(
     (batch,) = ready_batches(run(tmp_path, story).directory)
     assert batch.read_bytes() == b"2\n"
     assert "a fault of steer's own" in caplog.text
+
+
+def test_a_disk_that_fails_is_told_once_a_minute(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def story(desk: SpoolDesk, spool: Spool) -> None:
+        spool.directory.rmdir()
+        for _ in range(20):
+            with pytest.raises(SpoolFull):
+                await desk.append(b"1\n")
+            with pytest.raises(SpoolFull):
+                await desk.add("api-1", b"1\n")
+
+    run(tmp_path, story)
+    assert caplog.text.count("could not be written") == 1
