@@ -17,7 +17,7 @@ from steer.control.directories import summaries_file
 from steer.control.inputs import Inputs, find_databases, read_inputs
 from steer.control.map_child import MapFile, ensure_map
 from steer.control.map_geodata import Databases
-from steer.control.runtime import Serving, prepare
+from steer.control.serving import Serving, prepare
 from steer.dataplane.engine import Engine, EngineForm, load_engine
 from steer.model.deployment import Overrides
 from steer.model.status import PopHealth, PopState

@@ -14,7 +14,9 @@ from steer.control.inputs import Inputs
 from steer.control.map_child import MapFile
 from steer.control.map_geodata import Databases
 from steer.control.movement import Comparison, Version
-from steer.control.runtime import Held, Runtime, Serving
+from steer.control.runtime import Runtime
+from steer.control.serving import Serving
+from steer.control.waiting import Held
 from steer.decide.movement_report import share_text
 from steer.errors import Fault
 from steer.model.deployment import Deployment

@@ -16,7 +16,8 @@ from typing import Any
 from steer.control.child import ChildFailed
 from steer.control.directories import evidence_directory
 from steer.control.learn_child import learn_in_child
-from steer.control.runtime import Runtime, Serving
+from steer.control.runtime import Runtime
+from steer.control.serving import Serving
 from steer.errors import Refused
 from steer.model.deployment import Deployment
 from steer.sources.evidence_spool import ready_batches, spool_directory

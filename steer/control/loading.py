@@ -13,7 +13,7 @@ from steer.control.inputs import Inputs, find_databases, read_inputs
 from steer.control.limits import give_way
 from steer.control.map_child import MapFile, ensure_map, stored_map
 from steer.control.map_geodata import Databases
-from steer.control.runtime import Serving, prepare, renew
+from steer.control.serving import Serving, prepare, renew
 from steer.control.signing import Signing
 from steer.control.zone_copies import ZoneCopies
 from steer.dataplane.engine import EngineForm

@@ -17,9 +17,11 @@ from steer.control.inputs import Inputs, read_overrides_in
 from steer.control.loading import Loader
 from steer.control.map_child import MapBuildError, MapFile
 from steer.control.map_geodata import Databases
-from steer.control.runtime import Build, Runtime, Serving
+from steer.control.runtime import Runtime
 from steer.control.sd_notify import ServiceManager
 from steer.control.secondary import Secondary
+from steer.control.serving import Serving
+from steer.control.waiting import Build
 from steer.control.watch import QuietWatch, Signatures, signatures
 from steer.errors import Fault, Refused
 from steer.model.deployment import Deployment, Endpoint

@@ -20,7 +20,8 @@ from steer.control.map_child import MapBuildError, MapFile
 from steer.control.movement_child import measured
 from steer.control.observing import recalled
 from steer.control.privileges import drop_privileges, give_to
-from steer.control.runtime import Runtime, Serving
+from steer.control.runtime import Runtime
+from steer.control.serving import Serving
 from steer.control.signing import Signing
 from steer.control.slow_clock import Started, build_fault, kind_of_input
 from steer.control.zone_copies import ZoneCopies

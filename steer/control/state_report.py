@@ -6,7 +6,8 @@ from typing import Any
 from steer import __version__
 from steer.control.api import fault_json
 from steer.control.assemble import full_name
-from steer.control.runtime import Pending, Runtime
+from steer.control.runtime import Runtime
+from steer.control.waiting import Pending
 from steer.decide.health_record import PopRecord
 from steer.model.deployment import Drain, ForcedTarget, Overrides, Zone
 from steer.model.service import Addresses, Pop, Service

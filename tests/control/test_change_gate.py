@@ -20,7 +20,8 @@ from steer.control.change_gate import (
 from steer.control.child import ChildFailed
 from steer.control.movement import Comparison, Version
 from steer.control.offline import load_offline
-from steer.control.runtime import Runtime, Serving
+from steer.control.runtime import Runtime
+from steer.control.serving import Serving
 from steer.publish.store import open_store
 from tests.control.cdn import Cdn
 

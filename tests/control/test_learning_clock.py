@@ -16,7 +16,8 @@ import pytest
 from steer.control.child import ChildFailed
 from steer.control.inputs import find_databases, read_inputs
 from steer.control.learning_clock import LearningClock, look_at, pause_s
-from steer.control.runtime import Build, Runtime
+from steer.control.runtime import Runtime
+from steer.control.waiting import Build
 from steer.dataplane.engine import load_engine
 from steer.errors import Fault, Refused
 from tests.control.cdn import ADDRESS, Cdn, wait_for

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from steer.control.limits import FEWEST_CONNECTIONS, RESERVED_FILES, connections_within
-from steer.control.runtime import Held
 from steer.control.slow_clock import RETRY_S, SlowClock
+from steer.control.waiting import Held
 
 
 def test_connections_leave_the_reserve() -> None:

@@ -20,7 +20,8 @@ import pytest
 from steer.control import signing_clock as signing_clock_module
 from steer.control.clock_guard import ClockGuard
 from steer.control.offline import Offline, load_offline
-from steer.control.runtime import Runtime, Serving, prepare, renew
+from steer.control.runtime import Runtime
+from steer.control.serving import Serving, prepare, renew
 from steer.control.signing import Signing
 from steer.control.signing_clock import is_due, renew_now, signing_clock
 from steer.errors import Fault, Refused

@@ -13,7 +13,8 @@ import pytest
 from steer.control.backend import ServerBackend
 from steer.control.clock_guard import DOUBT_S, SETTLED_S, SPAN_S_MAX
 from steer.control.offline import Offline, load_offline
-from steer.control.runtime import Runtime, Serving
+from steer.control.runtime import Runtime
+from steer.control.serving import Serving
 from steer.control.signing import Signing
 from steer.control.signing_clock import is_due, look_now, renew_now
 from steer.control.state_report import state_json
