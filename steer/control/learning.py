@@ -6,7 +6,7 @@ evidence agree."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import duckdb
@@ -22,6 +22,7 @@ from steer.model.evidence import GroupKind, Summary
 from steer.publish.evidence_file import write_summaries
 from steer.sources.evidence_cells import (
     Flood,
+    mix_of,
     read_behind,
     read_cells,
     read_floods,
@@ -213,12 +214,15 @@ def _summary_of(
         return None
     groups, rows = assign_groups(clients.units, geodata.geography.__getitem__, geodata.places)
     seen = read_sources(store, service, "resolver", window[1])
-    resolvers = believed(seen, clients, groups, read_behind(store, service, window[1]), geodata)
+    behind = read_behind(store, service, window[1])
+    resolvers = believed(seen, clients, groups, behind, geodata)
     all_groups = join_groups(groups, resolver_groups(resolvers.units))
     resolver_rows = np.arange(len(groups), len(all_groups), dtype=np.int32)
     targets = [str(target) for target in deployment.services[service].targets()]
     cells = read_cells(store, service, targets, window, now_s, (clients, rows), (resolvers, resolver_rows))
-    return summarise(cells, all_groups), len(resolvers.units), len(seen.units) - len(resolvers.units)
+    mix = mix_of(behind, (clients, rows[:, GroupKind.UNIT]), (resolvers, resolver_rows))
+    summary = replace(summarise(cells, all_groups), mix=mix)
+    return summary, len(resolvers.units), len(seen.units) - len(resolvers.units)
 
 
 def _service_learned(summary: Summary, resolvers: int, doubted: int) -> ServiceLearned:

@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 from steer.decide.auto_parts import PART_SAMPLES
 from steer.decide.auto_replay import ANYCAST, Replay
 from steer.decide.auto_windows import LONGEST, NO_PAIR, WINDOWS, Rows, Windows, pair_up
-from steer.model.evidence import NO_GROUP, Reason, Summary, Verdicts
+from steer.decide.resolver_mix import Crowds
+from steer.model.evidence import NO_GROUP, GroupKind, Reason, Summary, Verdicts
 from steer.model.policy import AutoSettings, Tolerance
 
 CHUNK_ROWS = 2_000_000  # rows of a summary judged at a time: bounds the memory to some 300 MB
 _CERTAIN = (Reason.OVERRIDDEN, Reason.KEPT, Reason.TAKEN_BACK, Reason.ANYCAST_GOOD)
+_SHARES = ("known_share", "gaining_share", "harmed_share")
 _DEPTH = 4  # how many groups, each wider than the one before, a unit has at most
 
 
@@ -39,14 +41,24 @@ def decide_each(
     replay: each as `decide` says it of a summary that ends there."""
     targets = summary.targets if ANYCAST in summary.targets else (*summary.targets, ANYCAST)
     drafts = {period: _Draft(summary, targets.index(ANYCAST), period) for period in periods}
-    for rows in _kindred(summary):
-        pairs, counted, pair = pair_up(summary, rows, min(PART_SAMPLES, settings.min_samples))
+    few = min(PART_SAMPLES, settings.min_samples)
+    is_resolver = summary.groups.kind[summary.group] == GroupKind.RESOLVER
+    of_resolvers = [pair_up(summary, rows, few) for rows in _kindred(summary, np.flatnonzero(is_resolver))]
+    crowds = Crowds(summary, settings, [pairs for pairs, _, _ in of_resolvers])
+    of_clients = (pair_up(summary, rows, few) for rows in _kindred(summary, np.flatnonzero(~is_resolver)))
+    for behind, (pairs, counted, pair) in (
+        *((False, each) for each in of_clients),
+        *((True, each) for each in of_resolvers),
+    ):
         if not len(pairs):
             continue
         windows = Windows(summary, counted, pair, len(pairs))
-        replay = Replay(summary, settings, offered, pairs)
+        replay = Replay(summary, settings, offered, pairs, crowds if behind else None)
+        joined = None if behind else crowds.join(pairs)
         for period in windows.steps():
             replay.step(period, windows)
+            if joined is not None:
+                crowds.hear(period, joined, replay.judgement)
             if period in drafts:
                 drafts[period].add(replay, tolerance)
     return [drafts[period].verdicts(targets) for period in periods]
@@ -95,6 +107,9 @@ def _fill(columns: dict[str, NDArray[Any]], replay: Replay) -> None:
         ("best_samples", said.samples[1]),
         ("periods_won", np.minimum(replay.wins, 255)),
         ("periods_seen", np.minimum(replay.periods_seen, 255)),
+        ("known_share", replay.shares.known),
+        ("gaining_share", replay.shares.gaining),
+        ("harmed_share", replay.shares.harmed),
     ):
         columns[name][at] = values[pair]
 
@@ -149,16 +164,17 @@ def last_catchment(summary: Summary, period: int = -1) -> NDArray[np.int16]:
     return catchment
 
 
-def _kindred(summary: Summary) -> Iterator[Rows]:
-    """The summary's rows in chunks that never part a group from its wider or narrower ones, those of one
-    group in their order."""
+def _kindred(summary: Summary, rows: Rows) -> Iterator[Rows]:
+    """These rows of the summary in chunks that never part a group from its wider or narrower ones, those of
+    one group in their order."""
     parent = summary.groups.parent
     root = np.arange(len(parent))
     for _ in range(_DEPTH):
         root = np.where(parent[root] == NO_GROUP, root, parent[root])
-    root_of_row = root[summary.group]
-    order = np.argsort(root_of_row, kind="stable")
-    ends = np.append(np.flatnonzero(np.diff(root_of_row[order])) + 1, len(order))
+    root_of_row = root[summary.group[rows]]
+    sorting = np.argsort(root_of_row, kind="stable")
+    order = rows[sorting]
+    ends = np.append(np.flatnonzero(np.diff(root_of_row[sorting])) + 1, len(order))
     begin = 0
     while begin < len(order):
         full, next_end = np.searchsorted(ends, [begin + CHUNK_ROWS, begin], side="right")
@@ -170,14 +186,14 @@ def _kindred(summary: Summary) -> Iterator[Rows]:
 def _blank_columns(summary: Summary, anycast: int, period: int) -> dict[str, NDArray[Any]]:
     """Verdicts of groups of which nothing is known."""
     size = len(summary.groups)
-    unknown_ms = ("anycast_ms", "best_ms", "gain_ms", "gain_low_ms")
+    unknown = ("anycast_ms", "best_ms", "gain_ms", "gain_low_ms", *_SHARES)
     return {
         "decides": np.zeros(size, dtype=np.bool_),
         "catchment": last_catchment(summary, period),
         "first": np.full(size, anycast, dtype=np.int16),
         "reason": np.full(size, Reason.NO_EVIDENCE, dtype=np.uint8),
         "best": np.full(size, NO_PAIR, dtype=np.int16),
-        **{name: np.full(size, np.nan, dtype=np.float32) for name in unknown_ms},
+        **{name: np.full(size, np.nan, dtype=np.float32) for name in unknown},
         **{name: np.zeros(size, dtype=np.float32) for name in ("anycast_samples", "best_samples")},
         **{name: np.zeros(size, dtype=np.uint8) for name in ("periods_won", "periods_seen")},
     }

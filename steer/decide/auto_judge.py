@@ -3,7 +3,7 @@
 An override must help the typical client by the margin and must not pay for it with the slow quarter: the gain
 is that of the median, or that of the 75th percentile plus the margin where this is smaller. Pure NumPy."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 
 import numpy as np
@@ -35,7 +35,8 @@ class Judgement:
     """Shape (p,) each. `seen`: enough samples on both sides; elsewhere all is NaN. `gain_ms` by how much the
     target beats anycast, `low_ms` and `high_ms` its confidence bounds; `anycast_ms`: median; `samples`, shape
     (2, p): of anycast and of the target; `target`, shape (4, p): its median, 75th percentile, and their
-    variances."""
+    variances; `mean`, `variance`, shape (2, p): of the gains at both; `spread`, shape (2, p): variance
+    between the parts of a wide group."""
 
     seen: NDArray[np.bool_]
     gain_ms: Floats
@@ -44,13 +45,18 @@ class Judgement:
     anycast_ms: Floats
     samples: Floats
     target: Floats
+    mean: Floats
+    variance: Floats
+    spread: Floats
 
 
 def nothing_judged(size: int) -> Judgement:
     """What is said before the first period."""
     gain, low, high, anycast = (np.full(size, np.nan) for _ in range(4))
     unseen = np.zeros(size, dtype=np.bool_)
-    return Judgement(unseen, gain, low, high, anycast, np.full((2, size), np.nan), np.full((4, size), np.nan))
+    samples, mean, variance, spread = (np.full((2, size), np.nan) for _ in range(4))
+    target = np.full((4, size), np.nan)
+    return Judgement(unseen, gain, low, high, anycast, samples, target, mean, variance, spread)
 
 
 def judge(
@@ -117,11 +123,11 @@ class _Bench:
     def __init__(
         self, windows: Windows, pairs: Pairs, base: Rows, parts: Parts, z: Floats, settings: AutoSettings
     ) -> None:
-        self.judgement = nothing_judged(len(pairs))
+        self.judgement = replace(nothing_judged(len(pairs)), spread=parts.spread)
         self._windows, self._pairs, self._base, self._parts = windows, pairs, base, parts
         self._z, self._settings = z, settings
         self._shortest = windows.shortest(settings.min_samples)
-        self._mean, self._variance = np.full((2, len(pairs)), np.nan), np.full((2, len(pairs)), np.nan)
+        self._mean, self._variance = self.judgement.mean, self.judgement.variance
 
     def judge(self, window: int, waiting: Rows) -> Rows:
         """Judge on one window of anycast those that wait and have enough samples in it, the target's window

@@ -2,9 +2,11 @@
 
 import math
 
+from steer.decide.resolver_mix import HARM_MS, HARMED_SHARE
 from steer.model.evidence import Reason, Verdicts
 from steer.model.policy import AutoSettings
 
+_ALL_PERCENT = 99.5
 _CONCLUSIONS = {
     Reason.OVERRIDDEN: "overridden",
     Reason.KEPT: "overridden before, and kept while the gain is at least {return_margin:g} ms",
@@ -12,6 +14,13 @@ _CONCLUSIONS = {
     Reason.UNSURE: "not sure to be the {margin:g} ms for which anycast is left",
     Reason.ANYCAST_GOOD: "anycast is good, less than the {margin:g} ms for which it is left",
     Reason.TAKEN_BACK: "overridden before, and taken back, since the gain was below {return_margin:g} ms",
+}
+_STAYS = "too many would lose more than {harm:g} ms, so anycast stays"
+_HARMFUL = {
+    Reason.TOO_FEW_PERIODS: _STAYS,
+    Reason.UNSURE: _STAYS,
+    Reason.ANYCAST_GOOD: _STAYS,
+    Reason.TAKEN_BACK: "overridden before, and taken back, since too many lost more than {harm:g} ms",
 }
 
 
@@ -29,10 +38,16 @@ def sentence(verdicts: Verdicts, group: int, settings: AutoSettings) -> str:
             f"overridden before, but fewer than {settings.min_samples} fresh samples tell whether it still "
             f"helps: back to anycast; {_led(verdicts, group)}"
         )
-    conclusion = _CONCLUSIONS[reason].format(
-        margin=settings.margin_ms, return_margin=settings.return_margin_ms, wins=settings.wins
+    is_harmful = float(verdicts.harmed_share[group]) > HARMED_SHARE  # false where nobody is told of
+    conclusions = _CONCLUSIONS | _HARMFUL if is_harmful else _CONCLUSIONS
+    conclusion = conclusions[reason].format(
+        margin=settings.margin_ms,
+        return_margin=settings.return_margin_ms,
+        wins=settings.wins,
+        harm=HARM_MS,
     )
-    return f"{_measured(verdicts, group)}: {_gained(verdicts, group, settings)}: {conclusion}"
+    told = (_measured(verdicts, group), _gained(verdicts, group, settings), _crowd(verdicts, group))
+    return ": ".join((*filter(None, told), conclusion))
 
 
 def _measured(verdicts: Verdicts, group: int) -> str:
@@ -54,6 +69,20 @@ def _gained(verdicts: Verdicts, group: int, settings: AutoSettings) -> str:
         f"{named}, {bound} with {100 * settings.confidence:g} % confidence, "
         f"in {verdicts.periods_won[group]} of {verdicts.periods_seen[group]} periods"
     )
+
+
+def _crowd(verdicts: Verdicts, group: int) -> str:
+    """`of its clients 83 % gain, 2 % lose`, of those who are known; '' where nobody is told of."""
+    known, gaining, harmed = (
+        100 * float(each[group])
+        for each in (verdicts.known_share, verdicts.gaining_share, verdicts.harmed_share)
+    )
+    if math.isnan(known):
+        return ""
+    whose = (
+        "of its clients" if known >= _ALL_PERCENT else f"of the {known:.0f} % of its clients who are known"
+    )
+    return f"{whose} {gaining:.0f} % gain, {harmed:.0f} % lose"
 
 
 def _led(verdicts: Verdicts, group: int) -> str:

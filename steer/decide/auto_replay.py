@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from steer.decide.auto_judge import Judgement, judge, nothing_judged, quantile_of_best, slow_gain
 from steer.decide.auto_windows import LONGEST, NO_PAIR, WINDOWS, Floats, Pairs, Rows, Windows
+from steer.decide.resolver_mix import Crowds, Shares
 from steer.model.evidence import Reason, Summary
 from steer.model.policy import AutoSettings
 
@@ -17,15 +18,24 @@ ANYCAST = "anycast"
 
 class Replay:
     """What is answered to each segment (group with pairs) before anycast: `held`, its pair, -1 none; `ended`:
-    the reason for which its last override ended of late, 0 none; `judgement`: the last period's."""
+    the reason for which its last override ended of late, 0 none; `judgement`: the last period's; `shares`:
+    of the clients behind resolvers."""
 
     def __init__(
-        self, summary: Summary, settings: AutoSettings, offered: frozenset[str], pairs: Pairs
+        self,
+        summary: Summary,
+        settings: AutoSettings,
+        offered: frozenset[str],
+        pairs: Pairs,
+        crowds: Crowds | None = None,
     ) -> None:
+        """`crowds`: for pairs of resolvers, whose clients then speak for them."""
         self.pairs, self.settings = pairs, settings
         self.held = np.full(len(pairs.group_of), NO_PAIR, dtype=np.int64)
         self.ended = np.zeros(len(pairs.group_of), dtype=np.uint8)
         self.judgement = nothing_judged(len(pairs))
+        self.shares = Shares.unknown(len(pairs))
+        self._crowds = crowds
         self._summary = summary
         self._ended_age = np.zeros(len(pairs.group_of), dtype=np.int64)
         texts = summary.targets
@@ -43,7 +53,12 @@ class Replay:
         """Take one more period in."""
         settings, slot = self.settings, period % self.settings.periods
         self._update_catchment(period)
-        said = judge(windows, self.pairs, self._base(windows), self._candidate, settings)
+        base = self._base(windows)
+        said = judge(windows, self.pairs, base, self._candidate, settings)
+        if self._crowds is not None:
+            count = np.append(windows.count(LONGEST), 0.0)
+            samples = np.stack([count[base], count[:-1]])
+            said, self.shares = self._crowds.judged(period, self.pairs, said, samples, self._candidate)
         self.judgement = said
         self._seen[slot] = said.seen
         self._won[slot] = said.seen & (said.low_ms >= settings.margin_ms)

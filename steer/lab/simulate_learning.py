@@ -17,7 +17,17 @@ from steer.decide.sketches import bucket_of
 from steer.lab.simulate_measurements import EPOCH_S, HOUR_S, Batch
 from steer.lab.simulate_targets import TargetColumns
 from steer.lab.world import World
-from steer.model.evidence import RTT_MS_MAX, RTT_MS_MIN, SOURCE_CAP, Cells, Groups, Summary, Units
+from steer.model.evidence import (
+    RTT_MS_MAX,
+    RTT_MS_MIN,
+    SOURCE_CAP,
+    Cells,
+    GroupKind,
+    Groups,
+    Mix,
+    Summary,
+    Units,
+)
 from steer.model.networks import Family, Places
 
 _BUCKET_BITS = 12
@@ -51,10 +61,13 @@ class QuickLearner:
     membership: Membership
     _hours: list[Summary] = field(default_factory=list)
     _caught: list[Caught] = field(default_factory=list)
+    _demand: list[NDArray[np.float64]] = field(default_factory=list)
 
     def take(self, batch: Batch, hour: int) -> None:
         """Take in what was measured in an hour."""
-        cells = self._cells(sound(batch, hour), hour)
+        good = sound(batch, hour)
+        cells = self._cells(good, hour)
+        self._demand.append(_demand(good, len(self.membership.member), len(self.columns.names)))
         self._hours.append(summarise(cells, self.membership.groups))
         self._caught.append(Caught(cells.periods, cells.caught, cells.caught_count))
 
@@ -94,7 +107,8 @@ class QuickLearner:
 
     def summary(self) -> Summary:
         """All hours as one summary, rows by (group, target, period)."""
-        return joined_hours(self._hours, catchments_of(self._hours[-1], self._caught))
+        whole = joined_hours(self._hours, catchments_of(self._hours[-1], self._caught))
+        return replace(whole, mix=_mix(self.membership, np.sum(self._demand, axis=0)))
 
 
 def catchments_of(last: Summary, parts: Sequence[Caught]) -> NDArray[np.int16]:
@@ -183,6 +197,23 @@ def _capped(batch: Batch, targets: int) -> NDArray[np.float64]:
     size = np.bincount(pair)
     counts: NDArray[np.float64] = np.minimum(1.0, SOURCE_CAP / np.maximum(size, 1))[pair]
     return counts
+
+
+def _demand(batch: Batch, units: int, targets: int) -> NDArray[np.float64]:
+    """How much each unit counts behind its resolver, shape (u,)."""
+    pair = np.bincount(batch.unit.astype(np.int64) * targets + batch.target, minlength=units * targets)
+    demand: NDArray[np.float64] = (
+        np.minimum(pair, SOURCE_CAP).reshape(units, targets).sum(axis=1).astype(float)
+    )
+    return demand
+
+
+def _mix(membership: Membership, demand: NDArray[np.float64]) -> Mix:
+    """Who is behind which resolver. `demand`, shape (u,): of each unit."""
+    client, resolver = membership.member[:, GroupKind.UNIT], membership.member[:, GroupKind.RESOLVER]
+    at = np.flatnonzero(demand > 0)
+    at = at[np.lexsort((client[at], resolver[at]))]
+    return Mix(resolver[at], client[at], demand[at].astype(np.float32))
 
 
 def _pooled(

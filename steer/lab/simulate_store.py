@@ -5,7 +5,7 @@ Files are in a directory given; the clock is the simulation's."""
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +16,16 @@ from steer.lab.simulate_learning import Caught, Membership, catchments_of, joine
 from steer.lab.simulate_measurements import EPOCH_S, HOUR_S, Batch
 from steer.lab.simulate_targets import TargetColumns
 from steer.lab.world import World
-from steer.model.evidence import GroupKind, Summary, Units
+from steer.model.evidence import GroupKind, Mix, Summary, Units
 from steer.model.service import Service
-from steer.sources.evidence_cells import Sources, read_cells, read_floods, read_sources
+from steer.sources.evidence_cells import (
+    Sources,
+    mix_of,
+    read_behind,
+    read_cells,
+    read_floods,
+    read_sources,
+)
 from steer.sources.evidence_store import EvidenceStore, open_evidence
 from steer.sources.measurement_rules import SPARE_BITS, Rules, unit_text
 
@@ -79,17 +86,18 @@ class StoreLearner:
         """What all of it says; closes the store."""
         if self._unread:
             self._read()
+        mix = self._mix()
         self.store.close()
-        return joined_hours(self._parts, catchments_of(self._parts[-1], self._caught))
+        whole = joined_hours(self._parts, catchments_of(self._parts[-1], self._caught))
+        return replace(whole, mix=mix)
 
     def _read(self) -> None:
         """The cells of the hours that were not read yet; none of a later hour is in the store."""
         since_s = EPOCH_S + self._unread[0] * HOUR_S
         clients = read_sources(self.store, "default", "client", since_s)
         resolvers = read_sources(self.store, "default", "resolver", since_s)
-        member = self.membership.member[:, : GroupKind.RESOLVER][_rows_of(clients.units, self.units)]
-        first = len(self.membership.groups) - len(self.resolver_units)
-        behind = (first + _rows_of(resolvers.units, self.resolver_units)).astype(np.int32)
+        member = self._client_rows(clients)
+        behind = self._resolver_rows(resolvers)
         cells = read_cells(
             self.store,
             "default",
@@ -102,6 +110,21 @@ class StoreLearner:
         self._parts.append(summarise(cells, self.membership.groups))
         self._caught.append(Caught(cells.periods, cells.caught, cells.caught_count))
         self._unread.clear()
+
+    def _mix(self) -> Mix:
+        """Who measured behind which resolver, in all hours."""
+        clients = read_sources(self.store, "default", "client", EPOCH_S)
+        resolvers = read_sources(self.store, "default", "resolver", EPOCH_S)
+        units = self._client_rows(clients)[:, GroupKind.UNIT]
+        behind = read_behind(self.store, "default", EPOCH_S)
+        return mix_of(behind, (clients, units), (resolvers, self._resolver_rows(resolvers)))
+
+    def _client_rows(self, clients: Sources) -> NDArray[np.int32]:
+        return self.membership.member[:, : GroupKind.RESOLVER][_rows_of(clients.units, self.units)]
+
+    def _resolver_rows(self, resolvers: Sources) -> NDArray[np.int32]:
+        first = len(self.membership.groups) - len(self.resolver_units)
+        return (first + _rows_of(resolvers.units, self.resolver_units)).astype(np.int32)
 
 
 @dataclass(frozen=True, slots=True)

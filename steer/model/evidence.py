@@ -2,7 +2,7 @@
 
 Level 0: arrays only. `steer.sources` reads and keeps measurements, `steer.decide` judges them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from ipaddress import IPv6Address, ip_network
 from pathlib import Path
@@ -149,10 +149,30 @@ class Cells:
 
 
 @dataclass(frozen=True, slots=True)
+class Mix:
+    """Which clients are seen behind resolvers: rows sorted by (resolver, client), no two equal, shape (m,).
+    `resolver`: row of a RESOLVER group; `client`: row of a UNIT group; `weight`: the demand of that client
+    there, measurements after caps, above 0."""
+
+    resolver: NDArray[np.int32]
+    client: NDArray[np.int32]
+    weight: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.resolver)
+
+    @classmethod
+    def nobody(cls) -> "Mix":
+        """Where it is not told who is behind a resolver."""
+        blank = np.zeros(0, dtype=np.int32)
+        return cls(blank, blank, np.zeros(0, dtype=np.float32))
+
+
+@dataclass(frozen=True, slots=True)
 class Summary:
     """What the groups' measurements say, per (group, target, period), rows sorted so, shape (n,). Quantiles
     in ms with their standard errors; `count` after caps. `catchment`, shape (g, p): the target index of the
-    POP to which BGP takes most of a group in that period, -1 unknown."""
+    POP to which BGP takes most of a group in that period, -1 unknown. `mix`: who is behind the resolvers."""
 
     service: str
     targets: tuple[str, ...]
@@ -168,6 +188,7 @@ class Summary:
     p50_error_ms: NDArray[np.float32]
     p75_error_ms: NDArray[np.float32]
     catchment: NDArray[np.int16]
+    mix: Mix = field(default_factory=Mix.nobody)
 
 
 class Reason(IntEnum):
@@ -191,7 +212,8 @@ class Verdicts:
     for. `catchment`: target index of the POP, -1 unknown. `first`: target index to answer before anycast;
     that of `anycast` where anycast stays. `also_group`, `also_target`: further targets that would do as well
     within the policy's tolerance, pairs sorted by group, always themselves worth leaving anycast for. The
-    rest is for `explain`: NaN or 0 where unknown."""
+    rest is for `explain`: NaN or 0 where unknown. Of a resolver's clients, by their demand: `known_share` of
+    whom something is known, and among these `gaining_share` and `harmed_share` of the shown target."""
 
     targets: tuple[str, ...]
     decides: NDArray[np.bool_]
@@ -209,6 +231,9 @@ class Verdicts:
     best_samples: NDArray[np.float32]
     periods_won: NDArray[np.uint8]
     periods_seen: NDArray[np.uint8]
+    known_share: NDArray[np.float32]
+    gaining_share: NDArray[np.float32]
+    harmed_share: NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,16 +21,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steer.errors import Fault, Refused
-from steer.model.evidence import Groups, Summary, Verdicts
+from steer.model.evidence import GroupKind, Groups, Mix, Summary, Verdicts
 
 FORMAT = "steer evidence"
-VERSION = 1
+VERSION = 2  # 2: who is behind resolvers
 FILE_BYTES_MAX = 4 << 30
 ENTRIES_MAX = 256  # services, or policies' settings
 TARGETS_MAX = 4096
 PERIODS_MAX = 4096
 GROUPS_MAX = 20_000_000
 ROWS_MAX = 200_000_000
+MIX_ROWS_MAX = 20_000_000  # pairs of resolver and client
 
 GROUP_ARRAYS = {
     "kind": "u1",
@@ -55,6 +56,7 @@ SUMMARY_ARRAYS = {
     "p75_error_ms": "<f4",
     "catchment": "<i2",
 }
+MIX_ARRAYS = {"resolver": "<i4", "client": "<i4", "weight": "<f4"}
 VERDICT_ARRAYS = {
     "decides": "?",
     "catchment": "<i2",
@@ -71,8 +73,15 @@ VERDICT_ARRAYS = {
     "best_samples": "<f4",
     "periods_won": "u1",
     "periods_seen": "u1",
+    "known_share": "<f4",
+    "gaining_share": "<f4",
+    "harmed_share": "<f4",
 }
-_SUMMARY_TYPES = SUMMARY_ARRAYS | {f"groups.{name}": dtype for name, dtype in GROUP_ARRAYS.items()}
+_SUMMARY_TYPES = (
+    SUMMARY_ARRAYS
+    | {f"groups.{name}": dtype for name, dtype in GROUP_ARRAYS.items()}
+    | {f"mix.{name}": dtype for name, dtype in MIX_ARRAYS.items()}
+)
 _TARGET = re.compile(r"(?:anycast|(?:region|pop):[a-z0-9-]{1,32})\Z")
 _HEADER_BYTES_MAX = 1 << 22
 _NPY_HEADER_BYTES_MAX = 1 << 12
@@ -106,6 +115,7 @@ def write_summaries(path: Path, summaries: Mapping[str, Summary]) -> str:
         memo = {"key": service, "targets": list(summary.targets), "period_s": summary.period_s}
         arrays = {name: getattr(summary, name) for name in SUMMARY_ARRAYS}
         arrays |= {f"groups.{name}": getattr(summary.groups, name) for name in GROUP_ARRAYS}
+        arrays |= {f"mix.{name}": getattr(summary.mix, name) for name in MIX_ARRAYS}
         entries.append((memo, {name: arrays[name].astype(_SUMMARY_TYPES[name]) for name in arrays}))
     return write_entries(path, "summaries", entries)
 
@@ -120,10 +130,12 @@ def read_summaries(path: Path) -> dict[str, Summary]:
             targets=targets_in(memo),
             period_s=_whole(memo["period_s"], 1, 86400),
             groups=groups,
+            mix=Mix(**{name: arrays[f"mix.{name}"] for name in MIX_ARRAYS}),
             **{name: arrays[name] for name in SUMMARY_ARRAYS},
         )
         check_groups(groups)
         _check_summary(summary)
+        _check_mix(summary.mix, groups)
         return summary
 
     return read_entries(path, "summaries", _SUMMARY_TYPES, make)
@@ -314,6 +326,22 @@ def _check_summary(summary: Summary) -> None:
         raise BadEvidence("an error is negative")
 
 
+def _check_mix(mix: Mix, groups: Groups) -> None:
+    rows, highest = len(mix), len(groups) - 1
+    if rows > MIX_ROWS_MAX or mix.client.shape != (rows,) or mix.weight.shape != (rows,):
+        raise BadEvidence("columns of who is behind resolvers differ in length, or are too long")
+    if not within(mix.resolver, 0, highest) or not within(mix.client, 0, highest):
+        raise BadEvidence("no such client or resolver")
+    if not np.all(groups.kind[mix.resolver] == GroupKind.RESOLVER) or not np.all(
+        groups.kind[mix.client] == GroupKind.UNIT
+    ):
+        raise BadEvidence("who is behind a resolver is no client unit")
+    if np.any(np.diff(mix.resolver.astype(np.int64) * len(groups) + mix.client) <= 0):
+        raise BadEvidence("who is behind resolvers is not sorted, or stands twice")
+    if not np.all(np.isfinite(mix.weight) & (mix.weight > 0)):
+        raise BadEvidence("the weight of a client behind a resolver is no number above 0")
+
+
 def check_verdicts(verdicts: Verdicts) -> None:
     """Raises BadEvidence for verdicts that are not sound."""
     groups, highest = len(verdicts.decides), len(verdicts.targets) - 1
@@ -330,6 +358,10 @@ def check_verdicts(verdicts: Verdicts) -> None:
         raise BadEvidence("further targets speak of no group, or are not sorted")
     if not within(verdicts.reason, 0, 7):
         raise BadEvidence("a verdict has no known reason")
+    for name in ("known_share", "gaining_share", "harmed_share"):
+        share = getattr(verdicts, name)
+        if np.any((share < 0) | (share > 1.001)):
+            raise BadEvidence("a share of clients is not in 0..1")
 
 
 def within(column: NDArray[Any], low: int, high: int) -> bool:

@@ -1,13 +1,13 @@
 """What the store of evidence holds, as values: the units that it speaks of, and cells of groups of them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from steer.model.evidence import NO_GROUP, SOURCE_CAP, Cells, EvidenceSettings, GroupKind, Units
+from steer.model.evidence import NO_GROUP, SOURCE_CAP, Cells, EvidenceSettings, GroupKind, Mix, Units
 from steer.sources.evidence_expressions import (
     CELL_SCHEMA,
     COUNT_PARTS,
@@ -23,6 +23,7 @@ from steer.sources.measurement_sql import IPV6_FLAG, families_and_starts
 
 DAYS_MAX = 14  # read beside the periods that are not pooled yet
 FLOOD_COUNT = 1000  # more of one unit than this for (target, period) is a flood
+MIX_ROWS_MAX = 20_000_000  # pairs of resolver and client
 _NO_CAP = 1 << 40
 _FLOODS_SHOWN = 20
 
@@ -122,6 +123,21 @@ def read_cells(
     return _cells(rows, service, targets, store.period_s, now_s - now_s % store.period_s)
 
 
+def mix_of(
+    behind: Mapping[str, NDArray[Any]],
+    clients: tuple[Sources, NDArray[np.int32]],
+    resolvers: tuple[Sources, NDArray[np.int32]],
+) -> Mix:
+    """What `read_behind` gave, in terms of groups; of very many pairs the lightest are left out. `clients`,
+    `resolvers`: units and the rows of their own groups, shape (u,) and (r,); others are left out."""
+    resolver, client = _rows_at(behind["resolver"], *resolvers), _rows_at(behind["client"], *clients)
+    weight = behind["count"].astype(np.float32)
+    at = np.flatnonzero((resolver != NO_GROUP) & (client != NO_GROUP) & (weight > 0))
+    at = np.sort(at[np.argsort(-weight[at], kind="stable")[:MIX_ROWS_MAX]])
+    at = at[np.lexsort((client[at], resolver[at]))]
+    return Mix(resolver[at], client[at], weight[at])
+
+
 def read_floods(store: EvidenceStore, since_s: int) -> tuple[int, list[Flood]]:
     """How many (unit, target, period) since `since_s` are floods, and the largest of them."""
     rows = store.database.query(
@@ -137,6 +153,13 @@ def read_floods(store: EvidenceStore, since_s: int) -> tuple[int, list[Flood]]:
         for code, target, period_s, count, _ in rows
     ]
     return (rows[0][4] if rows else 0), floods
+
+
+def _rows_at(codes: NDArray[np.int64], sources: Sources, rows: NDArray[np.int32]) -> NDArray[np.int32]:
+    """The rows of units by their codes, -1 where they are none of the sources, which rise."""
+    place = np.searchsorted(sources.codes, codes)
+    is_one = np.append(sources.codes, -1)[place] == codes
+    return np.where(is_one, np.append(rows, NO_GROUP)[place], NO_GROUP).astype(np.int32)
 
 
 def _client_members(clients: Sources, groups: NDArray[np.int32]) -> dict[str, NDArray[Any]]:

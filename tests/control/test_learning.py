@@ -90,6 +90,10 @@ def test_files_become_summaries(world: World, tmp_path: Path) -> None:
     anycast = (summary.group == as_metro) & (summary.target == 0)
     assert np.all(summary.p50_ms[anycast] > 20)
     assert np.all(summary.p50_ms[anycast] < 90)
+    behind = summary.mix
+    assert set(behind.resolver) == {kinds.index(GroupKind.RESOLVER)}
+    assert list(behind.client) == [row for row, kind in enumerate(kinds) if kind == GroupKind.UNIT]
+    assert 0 < behind.weight.sum() <= 2000
     assert any("grouping" in text for text in world.said)
 
 

@@ -193,6 +193,9 @@ def random_verdicts(
         zero,
         np.zeros(count, dtype=np.uint8),
         np.zeros(count, dtype=np.uint8),
+        zero,
+        zero,
+        zero,
     )
 
 

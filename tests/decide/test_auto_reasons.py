@@ -11,7 +11,13 @@ TARGETS = ("anycast", "pop:fra", "pop:sin")
 
 
 def verdict(
-    reason: Reason, gain_ms: float = 151.0, low_ms: float = 139.2, caught: int = 2, wins: int = 3
+    reason: Reason,
+    gain_ms: float = 151.0,
+    low_ms: float = 139.2,
+    caught: int = 2,
+    wins: int = 3,
+    known: float = float("nan"),
+    harmed: float = 0.021,
 ) -> Verdicts:
     seen = not np.isnan(gain_ms)
     is_held = reason in (Reason.OVERRIDDEN, Reason.KEPT)
@@ -36,6 +42,9 @@ def verdict(
         best_samples=one(58.0, "f4"),
         periods_won=one(wins, "u1"),
         periods_seen=one(4, "u1"),
+        known_share=one(known, "f4"),
+        gaining_share=one(0.83, "f4"),
+        harmed_share=one(harmed, "f4"),
     )
 
 
@@ -107,3 +116,13 @@ def test_without_fresh_samples_the_sentence_says_so() -> None:
 @pytest.mark.parametrize("reason", list(Reason))
 def test_no_reason_needs_numbers_that_are_not_there(reason: Reason) -> None:
     assert "nan" not in sentence(verdict(reason, float("nan"), float("nan")), 0, AutoSettings())
+
+
+def test_a_resolver_tells_of_its_clients() -> None:
+    told = sentence(verdict(Reason.OVERRIDDEN, known=1.0), 0, AutoSettings())
+    assert told.endswith("in 3 of 4 periods: of its clients 83 % gain, 2 % lose: overridden")
+    told = sentence(verdict(Reason.UNSURE, 30.0, -5.0, known=0.71, harmed=0.2), 0, AutoSettings())
+    assert "of the 71 % of its clients who are known 83 % gain, 20 % lose: " in told
+    assert told.endswith("too many would lose more than 5 ms, so anycast stays")
+    told = sentence(verdict(Reason.TAKEN_BACK, 30.0, -5.0, known=1.0, harmed=0.2), 0, AutoSettings())
+    assert told.endswith("overridden before, and taken back, since too many lost more than 5 ms")

@@ -250,6 +250,9 @@ def test_the_store_says_what_the_quick_way_says(product: Product, tmp_path: Path
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
     for name in ("count", "p50_ms", "p75_ms"):
         np.testing.assert_allclose(getattr(one, name), getattr(other, name), rtol=1e-3)
+    assert len(one.mix)
+    for name in ("resolver", "client", "weight"):
+        np.testing.assert_array_equal(getattr(one.mix, name), getattr(other.mix, name))
     assert store.refused["bad_rtt"] == 3
     assert store.refused["future"] == 1
 

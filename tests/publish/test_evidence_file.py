@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from steer.errors import Refused
-from steer.model.evidence import GroupKind, Groups, Summary, Verdicts
+from steer.model.evidence import GroupKind, Groups, Mix, Summary, Verdicts
 from steer.publish.evidence_file import (
     read_summaries,
     read_verdicts,
@@ -76,13 +76,16 @@ def verdicts() -> Verdicts:
         best_samples=some(np.float32, 50, 0, 100),
         periods_won=some(np.uint8, 3, 0, 0),
         periods_seen=some(np.uint8, 4, 0, 4),
+        known_share=some(np.float32, 0.9, np.nan, 1),
+        gaining_share=some(np.float32, 0.8, np.nan, 0),
+        harmed_share=some(np.float32, 0.02, np.nan, 1),
     )
 
 
 def assert_equal(left: Any, right: Any) -> None:
     for each in fields(left):
         one, other = getattr(left, each.name), getattr(right, each.name)
-        if isinstance(one, Groups):
+        if isinstance(one, Groups | Mix):
             assert_equal(one, other)
         elif isinstance(one, np.ndarray):
             np.testing.assert_array_equal(one, other)
@@ -154,7 +157,7 @@ def test_an_absent_file_is_refused(tmp_path: Path) -> None:
 
 def test_verdicts_are_no_summary(tmp_path: Path) -> None:
     write_verdicts(tmp_path / "v", {"default": verdicts()})
-    assert "not version 1 of summaries" in refusal(tmp_path / "v")
+    assert "not version 2 of summaries" in refusal(tmp_path / "v")
 
 
 def members_of(path: Path) -> dict[str, bytes]:
@@ -234,6 +237,44 @@ def test_an_unsound_summary_is_refused(changes: dict[str, Any], why: str, tmp_pa
     assert why in refusal(tmp_path / "s")
 
 
+def behind_resolver() -> Summary:
+    """Two clients behind one resolver, one of them alone behind another."""
+    some = groups()
+    kind = np.array([GroupKind.UNIT, GroupKind.UNIT, GroupKind.RESOLVER, GroupKind.RESOLVER], dtype=np.uint8)
+    four = {each.name: np.resize(getattr(some, each.name), 4) for each in fields(Groups)}
+    many = replace(some, **(four | {"kind": kind, "parent": np.full(4, -1, dtype=np.int32)}))
+    resolver, client = np.array([2, 2, 3], dtype=np.int32), np.array([0, 1, 1], dtype=np.int32)
+    mix = Mix(resolver, client, np.array([3.0, 0.5, 9.0], dtype=np.float32))
+    catchment = np.full((4, 2), -1, dtype=np.int16)
+    return replace(summary(), groups=many, catchment=catchment, mix=mix)
+
+
+def test_who_is_behind_resolvers_comes_back(tmp_path: Path) -> None:
+    write_summaries(tmp_path / "s", {"default": behind_resolver()})
+    assert_equal(read_summaries(tmp_path / "s")["default"], behind_resolver())
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"resolver": [2, 2, 4]}, "no such client or resolver"),
+        ({"client": [0, -1, 1]}, "no such client or resolver"),
+        ({"resolver": [1, 2, 3]}, "no client unit"),
+        ({"client": [0, 2, 1]}, "no client unit"),
+        ({"client": [1, 0, 1]}, "not sorted"),
+        ({"client": [1, 1, 1]}, "stands twice"),
+        ({"weight": [3.0, 0.0, 9.0]}, "no number above 0"),
+        ({"weight": [3.0, np.nan, 9.0]}, "no number above 0"),
+        ({"weight": [3.0, 1.0]}, "differ in length"),
+    ],
+)
+def test_an_unsound_mix_is_refused(changes: dict[str, list[float]], why: str, tmp_path: Path) -> None:
+    whole = behind_resolver()
+    mix = replace(whole.mix, **{name: np.array(values) for name, values in changes.items()})
+    write_summaries(tmp_path / "s", {"default": replace(whole, mix=mix)})
+    assert why in refusal(tmp_path / "s")
+
+
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
@@ -243,6 +284,7 @@ def test_an_unsound_summary_is_refused(changes: dict[str, Any], why: str, tmp_pa
         ({"also_group": np.array([3])}, "no group"),
         ({"also_group": np.array([0, 0])}, "differ in length"),
         ({"reason": np.array([8, 0, 0])}, "no known reason"),
+        ({"harmed_share": np.array([0, 1.5, 0])}, "no share|not in 0..1"),
         ({"decides": np.array([True])}, "differ in length"),
     ],
 )

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,15 @@ from ddsketch import DDSketch
 
 from steer.errors import Refused
 from steer.model.evidence import SKETCH_GAMMA, SOURCE_CAP, EvidenceSettings
-from steer.sources import evidence_store
-from steer.sources.evidence_cells import read_cells, read_floods, read_sources, window_of
+from steer.sources import evidence_cells, evidence_store
+from steer.sources.evidence_cells import (
+    mix_of,
+    read_behind,
+    read_cells,
+    read_floods,
+    read_sources,
+    window_of,
+)
 from steer.sources.evidence_database import FILE_NAME
 from steer.sources.evidence_store import EvidenceStore, digest_of, open_evidence
 from steer.sources.measurement_lines import parse_lines
@@ -439,6 +447,31 @@ def test_free_space_is_given_back(
 
 
 # --- reading ---
+
+
+def test_who_is_behind_resolvers_is_what_a_plain_count_gives(
+    store: EvidenceStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = rows_of(19, 3000) + rows_of(24, 200, client="193.0.2.7", target="anycast", time=NOW - 60)
+    store.learn(write_csv(tmp_path / "m.csv", rows), RULES, NOW)
+    clients = read_sources(store, "default", "client", 0)
+    resolvers = read_sources(store, "default", "resolver", 0)
+    some = replace(clients, codes=clients.codes[1:])  # the first is left out
+    behind = read_behind(store, "default", 0)
+    unit_rows = np.arange(100, 100 + len(some.codes), dtype=np.int32)
+    resolver_rows = np.array([7, 9], dtype=np.int32)
+    mix = mix_of(behind, (some, unit_rows), (resolvers, resolver_rows))
+    expected: dict[tuple[int, int], float] = {}
+    for resolver, client, count in zip(behind["resolver"], behind["client"], behind["count"], strict=True):
+        if client != clients.codes[0]:
+            place = int(np.flatnonzero(some.codes == client)[0]), int(resolver == resolvers.codes[1])
+            expected[int(resolver_rows[place[1]]), 100 + place[0]] = float(count)
+    found = dict(zip(zip(mix.resolver.tolist(), mix.client.tolist(), strict=True), mix.weight, strict=True))
+    assert found == expected
+    assert list(found) == sorted(found)
+    monkeypatch.setattr(evidence_cells, "MIX_ROWS_MAX", 5)
+    heavy = mix_of(behind, (some, unit_rows), (resolvers, resolver_rows))
+    assert sorted(heavy.weight) == sorted(expected.values())[-5:]
 
 
 def test_sources_are_sorted_units(store: EvidenceStore, tmp_path: Path) -> None:
