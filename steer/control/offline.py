@@ -14,8 +14,8 @@ from steer.control.explain import World
 from steer.control.inputs import Inputs, find_databases, read_inputs, read_overrides_in
 from steer.control.map_child import MapBuildError, MapFile, ensure_map
 from steer.control.map_geodata import Databases
+from steer.control.reload_rules import build_fault
 from steer.control.serving import Serving, prepare
-from steer.control.slow_clock import build_fault
 from steer.control.wire_settings import COOKIE_SECRET_BYTES
 from steer.control.zone_copies import ZoneCopies
 from steer.dataplane.engine import EngineForm, load_engine

@@ -8,7 +8,7 @@ older one."""
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from steer.control.inputs import Inputs, read_overrides_in
 from steer.control.loading import Loader
 from steer.control.map_child import MapBuildError, MapFile
 from steer.control.map_geodata import Databases
+from steer.control.reload_rules import build_fault, files_of, is_same, kind_of_input, needs_a_start
 from steer.control.runtime import Runtime
 from steer.control.sd_notify import ServiceManager
 from steer.control.secondary import Secondary
@@ -24,7 +25,6 @@ from steer.control.serving import Serving
 from steer.control.waiting import Build
 from steer.control.watch import QuietWatch, Signatures, signatures
 from steer.errors import Fault, Refused
-from steer.model.deployment import Deployment, Endpoint
 from steer.publish.deployments import StoredDeployment
 from steer.sources.overrides_file import FILE_NAME as OVERRIDES_NAME
 from steer.sources.status_poll import StatusPoller, poll_targets
@@ -293,7 +293,7 @@ class SlowClock:
         self.poller.update(poll_targets(self.runtime.judged_services))
         for warning in new.inputs.warnings:
             log.warning("%s", warning)
-        if before is not None and _needs_a_start(before.deployment, new.deployment):
+        if before is not None and needs_a_start(before.deployment, new.deployment):
             log.warning(
                 "listen, api, threads, user, tcp and where page scripts are served change at the next "
                 "start only"
@@ -370,54 +370,3 @@ class SlowClock:
             return False
         self.reread.clear()
         return True
-
-
-def _needs_a_start(before: Deployment, now: Deployment) -> bool:
-    """Whether settings differ that a running server cannot take up."""
-    old, new = before.server, now.server
-    if _beacon_listen(before) != _beacon_listen(now):
-        return True
-    return new != replace(
-        old,
-        udp_bytes=new.udp_bytes,
-        cookies=new.cookies,
-        rate_limit=new.rate_limit,
-        identity=new.identity,
-    )
-
-
-def _beacon_listen(deployment: Deployment) -> tuple[Endpoint, ...]:
-    beacon = deployment.evidence.beacon
-    return beacon.listen if beacon else ()
-
-
-def kind_of_input(faults: Collection[Fault]) -> str:
-    """Which input was refused: geodata if every fault is in a database, else the policy."""
-    return "geodata" if all(fault.file.endswith((".mmdb", ".xz")) for fault in faults) else "policy"
-
-
-def build_fault(directory: Path, error: MapBuildError) -> Fault:
-    """A map that could not be built, as a fault to show."""
-    fix = "see what is logged above; SIGHUP makes a server try again"
-    return Fault(str(directory), 0, 0, f"its map could not be built: {error}", fix)
-
-
-def files_of(inputs: Inputs, databases: Databases | None) -> frozenset[Path]:
-    """Every file that a deployment was made from."""
-    found = databases.files if databases else ()
-    return frozenset((*inputs.deployment.files, *inputs.outside, *found))
-
-
-def is_same(serving: Serving, inputs: Inputs, map_file: MapFile) -> bool:
-    """Whether what serves is what the files say."""
-    return (
-        serving.restored is None
-        and serving.deployment.policy_hash == inputs.deployment.policy_hash
-        and serving.map_file.identity == map_file.identity
-        and _copies_of(serving.deployment) == _copies_of(inputs.deployment)
-    )
-
-
-def _copies_of(deployment: Deployment) -> list[str]:
-    """Which copies of their primaries' zones a deployment was made with."""
-    return [zone.transferred for zone in deployment.zones]

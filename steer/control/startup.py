@@ -20,10 +20,11 @@ from steer.control.map_child import MapBuildError, MapFile
 from steer.control.movement_child import measured
 from steer.control.observing import recalled
 from steer.control.privileges import drop_privileges, give_to
+from steer.control.reload_rules import build_fault, kind_of_input
 from steer.control.runtime import Runtime
 from steer.control.serving import Serving
 from steer.control.signing import Signing
-from steer.control.slow_clock import Started, build_fault, kind_of_input
+from steer.control.slow_clock import Started
 from steer.control.zone_copies import ZoneCopies
 from steer.dataplane.engine import Engine, EngineForm
 from steer.decide.health_disk import BadStates, from_json
