@@ -10,39 +10,41 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from steer import __version__
-from steer.control.break_glass import DEFAULT_REASON, Change, apply_change, drain_consequences, duration_s
+from steer.control.break_glass import Change, drain_consequences
+from steer.control.break_glass_command import (
+    add_break_glass_arguments,
+    change_lines,
+    for_s,
+    lines_in_force,
+)
 from steer.control.check import check
-from steer.control.client import ask_server, wait_for_server
+from steer.control.client import ask_server
 from steer.control.explain import explain, read_question
 from steer.control.explain_text import explanation_text
-from steer.control.inputs import read_inputs, read_overrides_in
 from steer.control.keys_arguments import add_keys_commands, run_keys_command
 from steer.control.last_good import api_of, deployment_at_hand
 from steer.control.learn_command import add_learn_arguments, run_learn_command
 from steer.control.offline import load_offline, poll_once
 from steer.control.plan import plan, plan_text, share_of
-from steer.control.server import Options, serve
+from steer.control.server import serve
 from steer.control.version_commands import Outcome, apply_directory, list_versions, roll_back
 from steer.dataplane.engine import EngineMissing
 from steer.errors import Refused
-from steer.lab.demo import is_news_of_state, order_running_demo, run_demo
+from steer.lab.demo_command import add_demo_arguments, run_demo_command
 from steer.lab.demo_pops import DemoError
 from steer.lab.simulate_arguments import add_simulate_arguments
 from steer.model.deployment import Deployment
 from steer.sources.demand_file import read_demand
-from steer.sources.overrides_file import time_text
 from steer.telemetry.log_lines import start_logging
 
 OK, FAULTS, USAGE = 0, 1, 2
 ABOVE = 2  # of `plan --fail-above`: more would move
 INTERRUPTED = 130
-DEMO_DIRECTORY = Path("policies/demo")
-TAKE_UP_S = 3.0  # to see a change of overrides.yaml taken up by a running server
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -81,6 +83,14 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"steer {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
 
+    _add_looking(commands)
+    _add_changing(commands)
+    _add_tools(commands)
+    return parser
+
+
+def _add_looking(commands: Any) -> None:
+    """To serve, and to look without a change."""
     command = _add(commands, "serve", run_serve, "serve a policy directory; take up changes by itself")
     command.add_argument("directory", type=Path, metavar="DIR")
     command.add_argument("--verbose", action="store_true", help="log what helps to search for a fault")
@@ -117,6 +127,9 @@ def make_parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--json", action="store_true", help="print everything as one JSON object")
 
+
+def _add_changing(commands: Any) -> None:
+    """To change what a running server serves."""
     command = _add(commands, "apply", run_apply, "have the running server take up its directory")
     command.add_argument("directory", type=Path, metavar="DIR")
     command.add_argument(
@@ -135,13 +148,16 @@ def make_parser() -> argparse.ArgumentParser:
     command.add_argument(
         "target", nargs="?", metavar="TARGET", help="anycast, region:NAME, pop:NAME or cname:HOST"
     )
-    _add_break_glass(command, "take the override of SCOPE back")
+    add_break_glass_arguments(command, "take the override of SCOPE back")
 
     command = _add(commands, "drain", run_drain, "send no new clients to a POP by DNS")
     command.add_argument("pop", nargs="?", metavar="POP")
     command.add_argument("--service", metavar="NAME", help="only in this service (default: in every one)")
-    _add_break_glass(command, "take the drain of POP back")
+    add_break_glass_arguments(command, "take the drain of POP back")
 
+
+def _add_tools(commands: Any) -> None:
+    """What has a module for its arguments."""
     command = _add(commands, "keys", run_keys, "make, show and roll the DNSSEC keys of a zone")
     add_keys_commands(command)
 
@@ -151,13 +167,8 @@ def make_parser() -> argparse.ArgumentParser:
     command = _add(commands, "simulate", run_simulate_command, "replay days of a simulated Internet")
     add_simulate_arguments(command)
 
-    command = _add(commands, "demo", run_demo_command, "a whole CDN on loopback, to play with")
-    command.add_argument("order", nargs="*", metavar="ORDER", help="for a demo that runs already: `kill nrt`")
-    command.add_argument(
-        "--directory", "-d", type=Path, default=DEMO_DIRECTORY, metavar="DIR", help=_default_help
-    )
-    command.add_argument("--seed", type=int, metavar="N", help="make the POPs' loads repeatable")
-    return parser
+    command = _add(commands, "demo", run_demo, "a whole CDN on loopback, to play with")
+    add_demo_arguments(command)
 
 
 # --- commands ---
@@ -244,10 +255,10 @@ def run_override(given: argparse.Namespace) -> int:
         return USAGE
     deployment = _deployment(given)
     if given.scope is None:
-        return _list_overrides(deployment)
+        return _print(lines_in_force(deployment, time.time()))
     scope = given.scope.lower().removesuffix(".")
-    change = Change(scope, given.target or "", None, None, given.remove, given.reason, _for_s(given))
-    return _change(deployment, change)
+    change = Change(scope, given.target or "", None, None, given.remove, given.reason, for_s(given))
+    return _print(change_lines(deployment, change, time.time()))
 
 
 def run_drain(given: argparse.Namespace) -> int:
@@ -257,13 +268,10 @@ def run_drain(given: argparse.Namespace) -> int:
         return USAGE
     deployment = _deployment(given)
     if given.pop is None:
-        return _list_overrides(deployment)
-    change = Change("", "", given.pop, given.service, given.remove, given.reason, _for_s(given))
-    code = _change(deployment, change)
-    if code == OK and not given.remove:
-        for sentence in drain_consequences(deployment, given.pop, given.service):
-            print(sentence)
-    return code
+        return _print(lines_in_force(deployment, time.time()))
+    change = Change("", "", given.pop, given.service, given.remove, given.reason, for_s(given))
+    _print(change_lines(deployment, change, time.time()))
+    return OK if given.remove else _print(drain_consequences(deployment, given.pop, given.service))
 
 
 def run_keys(given: argparse.Namespace) -> int:
@@ -297,42 +305,9 @@ def run_learn(given: argparse.Namespace) -> int:
     return FAULTS if refused else OK
 
 
-def run_demo_command(given: argparse.Namespace) -> int:
+def run_demo(given: argparse.Namespace) -> int:
     """`steer demo`."""
-    directory = given.directory.absolute()
-    if given.order:
-        print(asyncio.run(order_running_demo(directory, given.order)))
-        return OK
-    start_logging(sys.stderr, journal=False, level=logging.WARNING)
-    states = logging.getLogger("steer.control.states")
-    states.setLevel(logging.INFO)
-    states.addFilter(is_news_of_state)
-
-    async def serve_demo(directory: Path, *, stop: asyncio.Event, ready: asyncio.Event) -> None:
-        def answers(running: Any) -> None:
-            print(running.runtime.form.why)
-            ready.set()
-
-        print("starting (the first time, a map is built: some seconds)", flush=True)
-        await serve(directory, Options(stop=stop, signals=False, ready=answers))
-
-    async def explain_demo(client: str) -> str:
-        deployment = (await asyncio.to_thread(read_inputs, directory)).deployment
-        zone = deployment.zones[0]
-        name = next((each.owner for each in zone.names if each.owner not in "@*"), "@")
-        full = zone.apex if name == "@" else f"{name}.{zone.apex}"
-        try:
-            question = {"name": full, "client": client}
-            found = await ask_server(deployment.server.api, directory, "/v1/explain", question)
-        except Refused as refused:
-            return str(refused)
-        return found["text"] if found else "the nameserver's API does not answer"
-
-    terminal = sys.stdin if sys.stdin.isatty() else None
-    demo = run_demo(
-        directory, serve_demo, out=sys.stdout, commands=terminal, explain=explain_demo, seed=given.seed
-    )
-    asyncio.run(demo)
+    run_demo_command(given)
     return OK
 
 
@@ -350,22 +325,6 @@ def _add(commands: Any, name: str, run: Any, summary: str) -> argparse.ArgumentP
 _default_help = "policy directory (default: %(default)s)"
 
 
-def _add_break_glass(command: argparse.ArgumentParser, remove: str) -> None:
-    command.add_argument(
-        "--for", dest="duration", metavar="TIME", help="such as 30m, at most 366d (default: until taken back)"
-    )
-    command.add_argument(
-        "--reason", default=DEFAULT_REASON, metavar="TEXT", help="shown wherever this is shown"
-    )
-    command.add_argument("--remove", action="store_true", help=remove)
-    command.add_argument("--directory", "-d", type=Path, default=Path(), metavar="DIR", help=_default_help)
-    command.epilog = "Without arguments: list what is in force."
-
-
-def _for_s(given: argparse.Namespace) -> float | None:
-    return None if given.duration is None else duration_s(given.duration)
-
-
 def _deployment(given: argparse.Namespace) -> Deployment:
     """What the files say, or while they are refused what was last good, which is said."""
     found = deployment_at_hand(given.directory.absolute(), os.environ)
@@ -375,50 +334,9 @@ def _deployment(given: argparse.Namespace) -> Deployment:
     return found.deployment
 
 
-def _change(deployment: Deployment, change: Change) -> int:
-    """Write the change, and say whether a running server took it up."""
-    apply_change(deployment.directory, deployment, change, time.time())
-    what = f"drain of {change.drain}" if change.drain is not None else f"override of {change.scope}"
-    print(f"{what} {'taken back' if change.back else 'written'} in {deployment.directory / 'overrides.yaml'}")
-    node = asyncio.run(wait_for_server(deployment, lambda state: _is_in(state, change), TAKE_UP_S))
-    print(f"taken up by {node}" if node else "no running server of this directory has taken it up yet")
-    return OK
-
-
 def counted(count: int, what: str) -> str:
     """`1 fault`, `2 faults`."""
     return f"{count} {what}{'' if count == 1 else 's'}"
-
-
-def _is_in(state: dict[str, Any], change: Change) -> bool:
-    if change.drain is not None:
-        found = any(
-            line["pop"] == change.drain
-            and (line["service"] == change.service or (change.back and change.service is None))
-            for line in state["overrides"]["drains"]
-        )
-    else:
-        found = any(
-            line["scope"] == change.scope and (change.back or line["target"] == change.target)
-            for line in state["overrides"]["forced"]
-        )
-    return found != change.back
-
-
-def _list_overrides(deployment: Deployment) -> int:
-    overrides, _ = read_overrides_in(deployment.directory, deployment)
-    now_s = time.time()
-    lines = [(line.scope, f"answers {line.target}", line.reason, line.expires_s) for line in overrides.forced]
-    lines += [
-        (line.pop, f"drained in {line.service or 'every service'}", line.reason, line.expires_s)
-        for line in overrides.drains
-    ]
-    for what, how, reason, expires_s in lines:
-        until = "until taken back" if expires_s is None else f"until {time_text(expires_s)}"
-        print(f"{what} {how} {until}{' (expired)' if expires_s and expires_s <= now_s else ''}: {reason}")
-    if not lines:
-        print("nothing is overridden or drained")
-    return OK
 
 
 async def _explain_running(given: argparse.Namespace) -> tuple[dict[str, Any] | None, str]:
@@ -434,6 +352,13 @@ async def _explain_running(given: argparse.Namespace) -> tuple[dict[str, Any] | 
 
 async def _world(directory: Path, asked: str) -> Any:
     return await poll_once(await load_offline(directory, os.environ, _tell), asked)
+
+
+def _print(lines: Iterable[str]) -> int:
+    """Print lines as they come."""
+    for line in lines:
+        print(line)
+    return OK
 
 
 def _say(outcome: Outcome) -> int:
