@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from steer.decide.catalogue import Catalogue, Rankings, usable_addresses
 from steer.decide.rows import intern_rows
-from steer.decide.verdict_layers import is_auto
 from steer.model.map import NO_TARGET
 from steer.model.policy import (
     Answer,
@@ -25,6 +24,7 @@ from steer.model.policy import (
     Preference,
     SimpleAnswer,
     Weighted,
+    is_auto,
 )
 from steer.model.service import ANYCAST, Service, Target
 
@@ -132,7 +132,7 @@ class Rulebook:
             return self._ordered(only, _items(answer), no_fallback=False, is_auto=True)
         shares = []
         for item, weight in answer.items:
-            if isinstance(item, Geographic) and item.by == "auto":
+            if is_auto(item):
                 shares.append(_Share((item,), weight * kept, names[0]))
                 shares.append(_Share((item,), weight * held, names[1], True))
             else:

@@ -9,9 +9,9 @@ from ipaddress import IPv4Network, IPv6Network
 import numpy as np
 
 from steer.decide.catalogue import Catalogue
-from steer.decide.verdict_layers import is_auto
 from steer.decide.views import policy_of, view_table
 from steer.model.deployment import Deployment
+from steer.model.policy import is_auto
 from steer.model.service import Addresses, Service
 from steer.model.special_blocks import SPECIAL_BLOCKS_IPV4, SPECIAL_BLOCKS_IPV6
 

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from steer.decide.answering import Clients, Plan, Rulebook, first_geographic
 from steer.decide.catalogue import Catalogue, Rankings
 from steer.decide.conditions import Atoms, matches
-from steer.decide.verdict_layers import Said, VerdictKey, VerdictLayers, is_auto
+from steer.decide.verdict_layers import Said, VerdictKey, VerdictLayers
 from steer.decide.views import Program
 from steer.model.map import NO_TARGET, PlanTable
-from steer.model.policy import Answer, Fixed, Policy
+from steer.model.policy import Answer, Fixed, Policy, is_auto
 from steer.model.service import ANYCAST, Service
 
 _T = TypeVar("_T")

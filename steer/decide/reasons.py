@@ -26,7 +26,7 @@ from steer.decide.conditions import Atoms, PlaceCodes, named_lists
 from steer.decide.plans import PlanBuilder
 from steer.decide.rules_in_words import mismatch
 from steer.decide.tolerant_plans import is_tolerant
-from steer.decide.verdict_layers import VerdictKey, VerdictLayers, is_auto
+from steer.decide.verdict_layers import VerdictKey, VerdictLayers
 from steer.decide.views import Program, Slot, policy_of, program_for, source_membership
 from steer.model.choice import NO_SET
 from steer.model.deployment import Deployment, Zone
@@ -35,7 +35,7 @@ from steer.model.hashing import arm_limits, rendezvous_cost, rendezvous_winner, 
 from steer.model.map import PlanTable
 from steer.model.networks import Places
 from steer.model.place import Place
-from steer.model.policy import Geographic, Policy, SteeredName, simple_answers
+from steer.model.policy import Geographic, Policy, SteeredName, is_auto, simple_answers
 from steer.model.service import ANYCAST, Address, Service, Target
 from steer.model.status import PopHealth
 

@@ -15,10 +15,9 @@ from steer.decide.masks import MaskTable, bits_of, everything, words_of
 from steer.decide.plans import PlanBuilder
 from steer.decide.rows import intern_rows
 from steer.decide.tolerance import APART, ROLES, Leaves, Sets, elect, merge
-from steer.decide.verdict_layers import is_auto
 from steer.decide.views import Program
 from steer.model.map import NO_TARGET
-from steer.model.policy import Answer, Geographic, Policy, simple_answers
+from steer.model.policy import Answer, Geographic, Policy, is_auto, simple_answers
 from steer.model.service import ANYCAST
 
 FIRST, ANCHOR, CATCHMENT = range(ROLES)

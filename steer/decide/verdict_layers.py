@@ -23,7 +23,7 @@ from steer.model.deployment import Deployment
 from steer.model.evidence import GroupKind, Groups, Summary, Verdicts
 from steer.model.map import NO_TARGET
 from steer.model.networks import Places
-from steer.model.policy import AutoSettings, Geographic, Policy, Tolerance, simple_answers
+from steer.model.policy import AutoSettings, Policy, Tolerance, is_auto
 from steer.model.service import ANYCAST, Service, Target
 
 NO_OUTCOME = -1
@@ -228,11 +228,6 @@ def offered_targets(service: Service, policy: Policy) -> frozenset[str]:
         if name in behind and usable_addresses(addresses, service, policy)
     ]
     return frozenset(("anycast", *pops, *regions))
-
-
-def is_auto(answer: object) -> bool:
-    """Whether `auto` is an answer, or part of one."""
-    return any(isinstance(item, Geographic) and item.by == "auto" for item in simple_answers(answer))  # type: ignore[arg-type]
 
 
 def _rows_by_as(

@@ -74,6 +74,11 @@ def simple_answers(answer: Answer) -> tuple[SimpleAnswer, ...]:
     return answer.items if isinstance(answer, Preference) else (answer,)
 
 
+def is_auto(answer: Answer) -> bool:
+    """Whether `auto` is an answer, or part of one."""
+    return any(isinstance(item, Geographic) and item.by == "auto" for item in simple_answers(answer))
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """`when` None matches everyone. `identity` is unique in a deployment: `ZONE/POLICY#NUMBER`, counted from
@@ -170,7 +175,7 @@ class Policy:
     @property
     def gives_auto(self) -> bool:
         """Whether some rule of its corrects anycast by evidence."""
-        return any(Geographic("auto") in simple_answers(rule.answer) for rule in self.rules)
+        return any(is_auto(rule.answer) for rule in self.rules)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from fractions import Fraction
 
-from steer.model.policy import AutoSettings, Geographic, Rule, Tolerance, UnitLengths, simple_answers
+from steer.model.policy import AutoSettings, Rule, Tolerance, UnitLengths, is_auto
 from steer.sources.fields import Parser, read_fields
 from steer.sources.located_yaml import Faults, Node
 from steer.sources.scalars import duration_s, integer, number, percentage
@@ -80,12 +80,7 @@ def read_tolerance(node: Node, faults: Faults) -> Tolerance | None:
 
 def usual_tolerance(rules: tuple[Rule, ...]) -> Tolerance:
     """What does not matter to a policy that does not say so: by these rules."""
-    by_evidence = any(
-        isinstance(item, Geographic) and item.by == "auto"
-        for rule in rules
-        for item in simple_answers(rule.answer)
-    )
-    return AUTO_TOLERANCE if by_evidence else Tolerance()
+    return AUTO_TOLERANCE if any(is_auto(rule.answer) for rule in rules) else Tolerance()
 
 
 def read_unit(key: str) -> Parser[UnitLengths]:
