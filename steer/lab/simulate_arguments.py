@@ -7,10 +7,9 @@ DAYS_MAX = 14  # a replay is held in memory
 
 
 def _days(text: str) -> int:
-    days = int(text)
-    if not 2 <= days <= DAYS_MAX:
-        raise ValueError
-    return days
+    if not text.isdecimal() or not 2 <= int(text) <= DAYS_MAX:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of days; give 2 to {DAYS_MAX}")
+    return int(text)
 
 
 def add_simulate_arguments(command: argparse.ArgumentParser) -> None:

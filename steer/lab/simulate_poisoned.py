@@ -69,14 +69,16 @@ def run_poison(options: SimulationOptions, kind: str, progress: Progress) -> Fig
     after = slice(POISONED_FROM, None)
     differs = clean.answers[after] != poisoned.answers[after]
     others = np.arange(len(users)) != LIAR
-    states = [world.at(hour).rtt_ms for hour in range(POISONED_FROM, settings.days * DAY)]
+    hours = range(POISONED_FROM + 1, settings.days * DAY + 1)  # what is learned by an hour's end holds after
+    states = [world.at(hour).rtt_ms for hour in hours]
+    with_before = slice(POISONED_FROM - 1, None)
     return {
         "poison": kind,
         "seed": settings.seed,
         "moved": float((differs @ users).max()),
         "moved_of_others": float(((differs & others) @ users).max()),
-        "largest_step": _largest_step(poisoned.answers[after], users),
-        "largest_step_clean": _largest_step(clean.answers[after], users),
+        "largest_step": _largest_step(poisoned.answers[with_before], users),
+        "largest_step_clean": _largest_step(clean.answers[with_before], users),
         "late_10ms": _late(poisoned.answers[after], states, columns, users),
         "late_10ms_clean": _late(clean.answers[after], states, columns, users),
         "refused": {
