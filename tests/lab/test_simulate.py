@@ -137,14 +137,8 @@ def test_verdicts_of_an_hour_need_nothing_later(product: Product, verdicts: list
             "group", "target", "period", "count", "p50_ms", "p75_ms", "p50_error_ms", "p75_error_ms"
         )
     }  # fmt: skip
-    earlier = type(summary)(
-        service=summary.service,
-        targets=summary.targets,
-        period_s=summary.period_s,
-        periods=summary.periods[: hour + 1],
-        groups=summary.groups,
-        catchment=summary.catchment[:, : hour + 1],
-        **until,
+    earlier = replace(
+        summary, periods=summary.periods[: hour + 1], catchment=summary.catchment[:, : hour + 1], **until
     )
     offered = product.key(CORRECTED).offered
     alone = decide(earlier, SETTINGS.auto, SETTINGS.tolerance, offered)
