@@ -155,8 +155,8 @@ class _Bench:
         """Whether gains agree with what a shorter window said, if any did; else the path has changed, and the
         shorter one stands."""
         before, error = self._mean[:, at], np.sqrt(self._variance[:, at])
-        is_far = (np.abs(mean - before) > LARGEST_CHANGE * error).any(axis=0)  # false where nothing was said
-        agrees: NDArray[np.bool_] = ~is_far
+        is_near = ~(np.abs(mean - before) > LARGEST_CHANGE * error)  # true where nothing was said
+        agrees: NDArray[np.bool_] = np.logical_and.reduce(is_near, axis=0)
         return agrees
 
     def _posterior(self, at: Rows, own: Floats, other: Floats) -> tuple[Floats, Floats]:
