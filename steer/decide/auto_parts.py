@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from steer.decide.auto_windows import LONGEST, NO_PAIR, Floats, Pairs, Rows, Windows
+from steer.decide.auto_windows import LONGEST, NO_PAIR, WINDOWS, Floats, Pairs, Rows, Windows
 from steer.model.evidence import GroupKind
 
 PART_SAMPLES = 4.0  # a part is heard from so many samples on both sides
-PART_WINDOW = LONGEST - 2  # the window in which parts are compared, and the longest where it shows too few
+PART_WINDOW = WINDOWS.index(8)  # in which parts are compared; in the longest where it shows too few
 FEW_PARTS = 4
 USUAL_SPREAD_MS = {GroupKind.BLOCK: 3.0, GroupKind.AS_METRO: 5.0, GroupKind.AS_COUNTRY: 15.0}
 USUAL_SPREAD_PARTS = 2.0  # the usual spread between parts counts as much as that many parts' own

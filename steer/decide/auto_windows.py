@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from steer.model.evidence import NO_GROUP, Summary
 
-WINDOWS = (1, 2, 4, 8, 24, 48)  # trailing windows tried, in periods of the usual length, shortest first
+# Trailing windows tried, in periods of the usual length, shortest first. No step up to a day is wide, lest
+# the first window that holds enough reach far back to before a path went bad.
+WINDOWS = (1, 2, 4, 8, 12, 24, 48)
 LONGEST = len(WINDOWS) - 1
 NO_PAIR = -1
 LEAST_ERROR_MS = 0.5  # of a period's quantile: what no number of samples undercuts
