@@ -120,14 +120,15 @@ def _reasons(replay: Replay, shown: Rows) -> NDArray[np.uint8]:
     known = np.append(said.seen, np.False_)[shown]
     gain, low, high = (np.append(each, np.nan)[shown] for each in (said.gain_ms, said.low_ms, said.high_ms))
     wins = np.append(replay.wins, 0)[shown]
+    in_doubt = (gain >= settings.return_margin_ms) & (high >= settings.margin_ms)
     return np.select(
         [
             held & (wins >= settings.wins),
             held,
-            replay.ended > 0,
+            (replay.ended > 0) & ~in_doubt,
             ~known,
             low >= settings.margin_ms,
-            (gain >= settings.return_margin_ms) & (high >= settings.margin_ms),
+            in_doubt,
         ],
         [
             Reason.OVERRIDDEN,

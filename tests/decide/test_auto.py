@@ -89,6 +89,15 @@ def test_an_override_that_harms_is_taken_back_at_once() -> None:
     assert verdicts.decides[0]
 
 
+def test_a_group_whose_override_was_taken_back_leaves_new_doubts_to_the_wider_one() -> None:
+    medians = steady(HAULED, periods=18)
+    medians[0, :, 12:] = np.array([[40.0], [200.0], [180.0], [200.0]])
+    medians[0, :, 17:] = np.array([[300.0], [50.0], [180.0], [180.0]])
+    verdicts = judged(summary_of(medians))
+    assert (verdicts.first[0], verdicts.reason[0]) == (ANYCAST, Reason.TOO_FEW_PERIODS)
+    assert not verdicts.decides[0]
+
+
 def test_between_the_margins_an_override_is_kept_but_none_is_begun() -> None:
     medians = steady((90.0, 50.0, 180.0, 180.0), (57.5, 50.0, 180.0, 180.0), periods=40)
     medians[0, ANYCAST, 8:] = 57.5
