@@ -13,6 +13,7 @@ from steer.model.evidence import Reason, Summary
 from steer.model.policy import AutoSettings
 
 MILD_SHARE = 0.7  # a regional address is taken where it wins this share of the best gain, and loses little
+TIE_DIGITS = 3  # of a gain in ms: what differs by less is a tie, and no rounding decides it
 ANYCAST = "anycast"
 
 
@@ -86,7 +87,7 @@ class Replay:
     def best(self, allowed: NDArray[np.bool_]) -> Rows:
         """The allowed pair of the largest gain in each segment, -1 none; ties to the earlier text."""
         segment = self.pairs.segment
-        score = np.where(allowed, self.judgement.gain_ms, -np.inf)
+        score = np.where(allowed, np.round(self.judgement.gain_ms, TIE_DIGITS), -np.inf)
         is_top = allowed & (score == self._largest(score)[segment])
         rank = np.where(is_top, -self._rank[self.pairs.target].astype(np.float64), -np.inf)
         is_first = is_top & (rank == self._largest(rank)[segment])
