@@ -35,6 +35,9 @@ from steer.model.policy import AutoSettings, Tolerance
 
 DAY = 24
 AUTO_TOLERANCE = Tolerance(2.0, 100.0)  # what policies with `auto` have by default
+AUTO_SETTINGS = AutoSettings(
+    margin_ms=5.0, return_margin_ms=2.0, min_samples=5, confidence=0.8
+)  # found by seeds 101-103
 Resolvers = Literal["as they are", "all with ECS", "none with ECS"]
 Progress = Callable[[str], None]
 
@@ -47,7 +50,7 @@ class SimulationSettings:
     days: int = 3
     seed: int = 1
     measuring: float = 1.0
-    auto: AutoSettings = field(default_factory=AutoSettings)
+    auto: AutoSettings = AUTO_SETTINGS
     tolerance: Tolerance = AUTO_TOLERANCE
 
 

@@ -6,7 +6,8 @@ and /48 of it. Users are spread evenly over those. ECS is taken to be used by ev
 
 * Entries: per resolver and family, the number of distinct ECS scopes among which its users fall, over the
   number of distinct /24s or /48s among which they fall; averaged over resolvers and families, weighted by
-  demand (users). A scope is the leaf of the map or, where the leaf's plan holds out units, the unit of the
+  demand (users); and, as `entry_total_share`, all entries together over all those, each resolver's counted
+  by its demand. A scope is the leaf of the map or, where the leaf's plan holds out units, the unit of the
   holdout if that is longer. Scopes and units in which no user is to be expected count by the probability that
   there is one (Poisson).
 * Queries upstream: users ask independently (Poisson), so a cache entry asked for q times per second is
@@ -37,11 +38,12 @@ _NOBODY = -1
 @dataclass(frozen=True, slots=True)
 class CacheFigures:
     """`leaves`: of the partition, both families; `entry_share`: entries over those under fixed /24 and /48
-    scopes; `upstream_times`: queries upstream over those without ECS, by popularity; `entries_per_resolver`:
-    distinct scopes, weighted by demand."""
+    scopes, mean over resolvers; `entry_total_share`: of all together; `upstream_times`: queries upstream over
+    those without ECS, by popularity; `entries_per_resolver`: distinct scopes, weighted by demand."""
 
     leaves: int
     entry_share: float
+    entry_total_share: float
     upstream_times: tuple[float, ...]
     entries_per_resolver: float
 
@@ -72,7 +74,7 @@ def cache_figures(
     """The figures of one partition of a map over the whole geodata."""
     codes = _network_codes(world, geography, places)
     networks = np.unique(codes[codes >= 0])
-    leaves, demand, ratio, entries = 0, 0.0, 0.0, 0.0
+    leaves, demand, ratio, entries, fixed = 0, 0.0, 0.0, 0.0, 0.0
     fetched = np.zeros((2, len(QUERIES_PER_USER_DAY)))  # with ECS and without
     for family in FAMILIES:
         found = sweep.leaves(partition, family)
@@ -85,8 +87,10 @@ def cache_figures(
                 demand += people
                 ratio += people * scopes / units
                 entries += people * scopes
+                fixed += people * units
                 fetched += [with_ecs, _fetched(np.array([people]), 1.0)]
-    return CacheFigures(leaves, ratio / demand, tuple((fetched[0] / fetched[1]).tolist()), entries / demand)
+    times = tuple((fetched[0] / fetched[1]).tolist())
+    return CacheFigures(leaves, ratio / demand, entries / fixed, times, entries / demand)
 
 
 def _network_codes(world: World, geography: Mapping[Family, Geography], places: Places) -> NDArray[np.int64]:

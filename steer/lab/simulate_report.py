@@ -67,6 +67,7 @@ def seed_figures(outcome: Outcome, world: World, wholes: Mapping[str, Figures]) 
             "users better than by anycast": everywhere["better"],
             "users better by IMC 2015 per /24": of[IMC_ECS.scheme, IMC_ECS.resolvers]["better"],
             "cache entries over fixed scopes": wholes["tolerance"]["entry_share"],
+            "cache entries over fixed scopes, all together": wholes["tolerance"]["entry_total_share"],
             "queries upstream over none with ECS": wholes["tolerance"]["upstream_times"][USUAL],
             **_loss(wholes),
         },

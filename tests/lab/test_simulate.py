@@ -264,6 +264,7 @@ def test_the_page_has_its_table_and_pictures(tmp_path: Path, outcome: Outcome) -
         "leaves": 10,
         "plans": 2,
         "entry_share": 0.08,
+        "entry_total_share": 0.01,
         "upstream_times": (1, 1, 2, 3),
         "old_late_10ms": 0.1,
     }
