@@ -38,6 +38,16 @@ def deployment_at_hand(directory: Path, environment: Mapping[str, str]) -> AtHan
         return AtHand(replace(found, directory=directory), refused.faults)
 
 
+def deployment_asked(directory: Path, environment: Mapping[str, str]) -> Deployment:
+    """The same for a command that asks the running server: where, and with which token, steer.yaml says as
+    long as it can be read, for the last good one may be older than both. Raises Refused."""
+    found = deployment_at_hand(directory, environment)
+    read = read_steer_file(directory / FILE_NAME, Reading(directory)) if found.refused else None
+    if read is None or read.server.api is None:
+        return found.deployment
+    return replace(found.deployment, server=read.server)
+
+
 def api_of(directory: Path, environment: Mapping[str, str]) -> Endpoint | None:
     """Where the directory's running server has its API, as far as its files still say; None: not known."""
     read = read_steer_file(directory / FILE_NAME, Reading(directory))

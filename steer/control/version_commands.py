@@ -10,7 +10,7 @@ from typing import Any
 from steer.control.api_token import read_token
 from steer.control.client import ask_server, tell_server
 from steer.control.directories import state_directory
-from steer.control.last_good import deployment_at_hand
+from steer.control.last_good import deployment_asked
 from steer.errors import Fault, Refused
 from steer.model.deployment import Deployment
 from steer.publish.store import Store
@@ -34,7 +34,7 @@ async def apply_directory(
     directory: Path, wanted: str | None, environment: Mapping[str, str], progress: Progress
 ) -> Outcome:
     """Have the running server take up the directory (absolute). Raises Refused."""
-    deployment = deployment_at_hand(directory, environment).deployment
+    deployment = deployment_asked(directory, environment)
     body = {} if wanted is None else {"hash": wanted}
     found = await tell_server(
         deployment.server.api, directory, "/v1/apply", body, _token(deployment, directory)
@@ -55,7 +55,7 @@ async def apply_directory(
 
 async def roll_back(directory: Path, number: int | None, environment: Mapping[str, str]) -> Outcome:
     """Have the running server serve a deployment of its store. Raises Refused."""
-    deployment = deployment_at_hand(directory, environment).deployment
+    deployment = deployment_asked(directory, environment)
     body = {} if number is None else {"number": number}
     token = _token(deployment, directory)
     found = await tell_server(deployment.server.api, directory, "/v1/rollback", body, token)
@@ -72,7 +72,7 @@ async def roll_back(directory: Path, number: int | None, environment: Mapping[st
 
 async def list_versions(directory: Path, environment: Mapping[str, str]) -> Outcome:
     """The deployments in the store, the newest first; what serves is marked where a server says so."""
-    deployment = deployment_at_hand(directory, environment).deployment
+    deployment = deployment_asked(directory, environment)
     found = await ask_server(deployment.server.api, directory, "/v1/history", {})
     rows = found["deployments"] if found else await asyncio.to_thread(_stored, deployment, environment)
     if not rows:

@@ -12,6 +12,18 @@ def _days(text: str) -> int:
     return int(text)
 
 
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no count; give a whole number from 1")
+    return int(text)
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no seed; give a whole number from 0")
+    return int(text)
+
+
 def add_simulate_arguments(command: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
     command.add_argument(
@@ -20,11 +32,15 @@ def add_simulate_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--days", type=_days, metavar="N", help="at least 2; the first only learns (default: 3)"
     )
-    command.add_argument("--seed", type=int, default=1, metavar="N", help="of the first run (default: 1)")
+    command.add_argument("--seed", type=_seed, default=1, metavar="N", help="of the first run (default: 1)")
     command.add_argument(
-        "--seeds", type=int, default=1, metavar="N", help="run so many seeds and tell the worst (default: 1)"
+        "--seeds",
+        type=_count,
+        default=1,
+        metavar="N",
+        help="run so many seeds and tell the worst (default: 1)",
     )
-    command.add_argument("--units", type=int, metavar="N", help="client prefixes (default: 20000)")
+    command.add_argument("--units", type=_count, metavar="N", help="client prefixes (default: 20000)")
     command.add_argument("--quick", action="store_true", help="two days of 2,000 prefixes: about a minute")
     command.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
     command.add_argument("--plots", type=Path, metavar="DIR", help="draw a world map and RTTs there (PNG)")

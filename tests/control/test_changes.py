@@ -281,6 +281,18 @@ def test_the_commands_without_a_server_or_a_token(guarded: Cdn) -> None:
     assert "has no `api`" in guarded.command("apply", directory).stderr
 
 
+def test_a_token_newer_than_what_served_last_counts_while_the_zone_is_refused(guarded: Cdn) -> None:
+    with_token = settings(guarded)
+    guarded.write("steer.yaml", with_token.replace("api_token_file: api.token\n", ""))
+    server = guarded.serve()
+    wait_for(lambda: saved(guarded, 1), "a saved deployment")
+    assert server.end() == 0
+    guarded.write("steer.yaml", with_token)
+    guarded.write("cdn.example.yaml", guarded.zone("nearset"))
+    told = guarded.command("rollback", "-d", str(guarded.directory))
+    assert "no server of this directory answers" in told.stderr
+
+
 def test_a_check_tells_of_guard_and_rollout(guarded: Cdn) -> None:
     guarded.write("steer.yaml", settings(guarded, more="rollout: {nodes: [a, b]}\n"))
     told = guarded.command("check", str(guarded.directory)).stdout

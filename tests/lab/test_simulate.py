@@ -299,3 +299,11 @@ def test_poison_is_named(kind: str, named: str, product: Product, tmp_path: Path
         found = store.floods[hour] if named == "floods" else store.refused[named]
         assert (found > 0) == (hour == POISONED_FROM)
     learner.summary()
+
+
+@pytest.mark.parametrize("given", [["--seeds", "0"], ["--units", "0"], ["--units", "-5"], ["--seed", "-1"]])
+def test_counts_that_are_none_are_refused(given: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["simulate", *given])
+    assert ended.value.code == 2
+    assert "give a whole number from" in capsys.readouterr().err
