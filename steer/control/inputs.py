@@ -50,6 +50,21 @@ class Inputs:
         unread = (path for path in named if path not in self.deployment.files and not _is_in(path, keys))
         return tuple(dict.fromkeys(unread))
 
+    @property
+    def evidence(self) -> tuple[Path, ...]:
+        """Files and directories of evidence that the deployment names and that a copy of it links to: none is
+        inside another, and none holds, or lies within, what is copied or linked anyhow."""
+        settings = self.deployment.evidence
+        resolvers = (settings.resolvers,) if settings.resolvers else ()
+        named = sorted({*settings.files, *settings.geofeeds, *resolvers})
+        others = (*self.deployment.files, *self.outside)
+        found: list[Path] = []
+        for path in named:  # a directory comes before what is inside it
+            is_apart = not any(path == other or path in other.parents for other in others)
+            if is_apart and not _is_in(path, (*found, *self.outside)):
+                found.append(path)
+        return tuple(found)
+
 
 def read_inputs(directory: Path, *, is_stored: bool = False, skips_keys: bool = False) -> Inputs:
     """Read and prove the policy directory (an absolute path), or a copy of one in the store. Raises Refused

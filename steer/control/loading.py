@@ -123,7 +123,12 @@ class Loader:
         deployment, identity = serving.deployment, serving.map_file.identity
         inputs = serving.inputs
         self.store.deployments.save(
-            deployment.directory, inputs.contents, inputs.outside, deployment.policy_hash, identity, now_s
+            deployment.directory,
+            inputs.contents,
+            (*inputs.outside, *inputs.evidence),
+            deployment.policy_hash,
+            identity,
+            now_s,
         )
         self._tidy((identity,))
 

@@ -59,7 +59,7 @@ class Deployments:
 
         `directory`: the policy directory; `contents`: bytes of every file read, by absolute path; `outside`:
         absolute paths of large or secret files, or directories of them, that the deployment names (geodata,
-        tokens, keys), none inside another: these become links, not copies. What is the same
+        tokens, keys, measurements), none inside another: these become links, not copies. What is the same
         as the current one already is not written again."""
         current = self.current()
         if current and (current.policy_hash, current.map_identity) == (policy_hash, map_identity):
