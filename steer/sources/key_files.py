@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from steer.model.dnssec import (
+    ALGORITHM_ECDSAP256SHA256,
     ALGORITHM_NAMES,
     DNSKEY_PROTOCOL,
     FLAG_REVOKED,
@@ -49,6 +50,7 @@ _FIELD = re.compile(r"([A-Za-z-]+):[ \t]*(.*?)[ \t]*\Z", re.ASCII)
 _COMMENT_TIME = re.compile(rf";[ \t]*({'|'.join(TIME_FIELDS)}):[ \t]*([0-9]{{14}})\b", re.ASCII)
 _TIME = re.compile(r"[0-9]{14}\Z", re.ASCII)
 _TOKEN = re.compile(r"[^\s()]+")
+SHORTEST_NUMBER_BYTES = 28  # of a P-256 private key; with more leading zeros it is rather a key cut off
 _RSA_AND_OTHERS = {5: "RSASHA1", 7: "NSEC3RSASHA1", 8: "RSASHA256", 10: "RSASHA512", 14: "ECDSAP384SHA384"}
 
 
@@ -313,6 +315,8 @@ def _private_key(
         faults.add(fields["Revoke"][1], "the key is to be revoked", fix)
     text, key_at = fields.get("PrivateKey", ("", whole))
     key = _base64(text)
+    if key is not None and algorithm == ALGORITHM_ECDSAP256SHA256 and len(key) >= SHORTEST_NUMBER_BYTES:
+        key = key.rjust(PRIVATE_KEY_BYTES, b"\0")  # RFC 6605 section 6 pads the number, BIND may not
     if not text or key is None or len(key) != PRIVATE_KEY_BYTES:
         wrong = "no `PrivateKey`" if not text else f"`PrivateKey` is not base64 of {PRIVATE_KEY_BYTES} octets"
         faults.add(key_at, wrong, restore)

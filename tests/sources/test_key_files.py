@@ -16,6 +16,7 @@ import dns.rdata
 import dns.rdataclass
 import dns.rdatatype
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from steer.errors import Refused
 from steer.model.dnssec import FLAGS_KSK, FLAGS_ZSK, DnssecKey, KeyTimes
@@ -53,6 +54,25 @@ def made(directory: Path, algorithm: int = 13, flags: int = FLAGS_KSK, times: Ke
 
 
 # --- other tools' keys, and ours in other tools ---
+
+
+def test_leading_zeros_that_bind_left_out_are_put_back(tmp_path: Path) -> None:
+    number = (1 << 239) + 7  # 30 octets
+    point = ec.derive_private_key(number, ec.SECP256R1()).public_key().public_numbers()
+    public = base64.b64encode(point.x.to_bytes(32, "big") + point.y.to_bytes(32, "big")).decode()
+    record = dns.rdata.from_text(dns.rdataclass.IN, dns.rdatatype.DNSKEY, f"257 3 13 {public}")
+    stem = tmp_path / f"Kcdn.example.+013+{dns.dnssec.key_id(record):05d}"  # type: ignore[arg-type]
+    Path(f"{stem}.key").write_text(f"cdn.example. 3600 IN DNSKEY {record.to_text()}\n")
+    short = base64.b64encode(number.to_bytes(30, "big")).decode()
+    private = Path(f"{stem}.private")
+    private.write_text(
+        f"Private-key-format: v1.3\nAlgorithm: 13 (ECDSAP256SHA256)\nPrivateKey: {short}\n"
+        "Created: 20261101000000\nPublish: 20261101000000\nActivate: 20261101000000\n"
+    )
+    private.chmod(0o600)
+    keys, faults, _ = read(tmp_path)
+    assert not faults
+    assert [key.private for key in keys] == [number.to_bytes(32, "big")]
 
 
 @needs_bind
