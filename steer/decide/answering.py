@@ -21,10 +21,10 @@ from steer.model.policy import (
     Fixed,
     Geographic,
     Policy,
-    Preference,
     SimpleAnswer,
     Weighted,
     is_auto,
+    simple_answers,
 )
 from steer.model.service import ANYCAST, Service, Target
 
@@ -116,20 +116,21 @@ class Rulebook:
                 _Share((item,), weight, _text(item, self.policy)) for item, weight in answer.items if weight
             ]
             return self._weighted(clients, shares, self._unit)
-        return self._ordered(clients, _items(answer), no_fallback=False, is_auto=is_auto(answer))
+        return self._ordered(clients, simple_answers(answer), no_fallback=False, is_auto=is_auto(answer))
 
     def _with_holdout(self, clients: Clients, answer: Answer) -> NDArray[np.int32]:
         """Plans of clients that leave anycast, but for those held out; flat inside a weighted answer."""
         kept, held = holdout_weights(self.policy.auto)
         names = alternative_names(self.policy)
         if not isinstance(answer, Weighted):
-            shares = [_Share(_items(answer), kept, names[0]), _Share(_items(answer), held, names[1], True)]
+            items = simple_answers(answer)
+            shares = [_Share(items, kept, names[0]), _Share(items, held, names[1], True)]
             auto = self.policy.auto
             unit = (auto.holdout_ipv4_bits, auto.holdout_ipv6_bits)
             if kept and held:
                 return self._weighted(clients, shares, unit, no_fallback=False)
             only = clients if kept else clients.held_out()
-            return self._ordered(only, _items(answer), no_fallback=False, is_auto=True)
+            return self._ordered(only, simple_answers(answer), no_fallback=False, is_auto=True)
         shares = []
         for item, weight in answer.items:
             if is_auto(item):
@@ -292,18 +293,12 @@ def alternative_names(policy: Policy) -> tuple[str, str]:
 def first_geographic(answer: Answer) -> frozenset[str] | None:
     """The POPs that an answer names before its first `nearest` or `auto`; None: it has neither."""
     tried: frozenset[str] = frozenset()
-    for item in _items(answer):
+    for item in simple_answers(answer):
         if isinstance(item, Geographic) and item.by != "nearest-region":
             return frozenset() if isinstance(answer, Weighted) else tried
         if isinstance(item, Fixed) and item.target.kind == "pop":
             tried |= {item.target.name}
     return None
-
-
-def _items(answer: Answer) -> tuple[SimpleAnswer, ...]:
-    if isinstance(answer, Weighted):
-        return tuple(item for item, _ in answer.items)
-    return answer.items if isinstance(answer, Preference) else (answer,)
 
 
 def _text(item: SimpleAnswer, policy: Policy) -> str:
