@@ -15,17 +15,8 @@ from tests.decide.auto_worlds import EvidenceWorld, evidence_world, is_auto, ite
 from tests.decide.test_choices import random_states
 from tests.decide.test_evidence_map import built_with_evidence, near_groups
 from tests.decide.test_map_builder import probes, sorted_classes
-from tests.product_world import Ask, Built, Parts, native_ask, parse, query, random_client, reference_ask
-
-ENGINES = ("reference", "native")
-
-
-def ask_of(engine: str, parts: Parts) -> Ask:
-    """The engine, or a skip that says why."""
-    ask = native_ask(parts) if engine == "native" else reference_ask(parts)
-    if ask is None:
-        pytest.skip("the native engine is not built")
-    return ask
+from tests.engines import ENGINES, ask_of
+from tests.product_world import Built, parse, query, random_client
 
 
 @pytest.mark.parametrize("engine", ENGINES)

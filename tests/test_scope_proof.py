@@ -12,6 +12,7 @@ from steer.model.service import Address, Prefix
 from tests.decide.test_choices import random_states
 from tests.decide.test_map_builder import built_map, probes, sorted_classes
 from tests.decide.worlds import World, random_world
+from tests.engines import ENGINES, ask_of
 from tests.product_world import (
     Ask,
     Built,
@@ -25,16 +26,6 @@ from tests.product_world import (
 )
 from tests.proof.model_cache import Kept, ModelCache
 from tests.proof.walk import walk
-
-ENGINES = ("reference", "native")
-
-
-def ask_of(engine: str, parts: Parts) -> Ask:
-    """The engine, or a skip that says why."""
-    ask = native_ask(parts) if engine == "native" else reference_ask(parts)
-    if ask is None:
-        pytest.skip("the native engine is not built")
-    return ask
 
 
 def names_of(world: World) -> list[str]:
