@@ -5,6 +5,7 @@ from typing import Any
 from steer import __version__
 from steer.control.openapi_changes import changes_paths, changes_schemas
 from steer.control.openapi_evidence import evidence_paths, evidence_schemas
+from steer.control.openapi_parts import object_of
 
 _FAULTS = {
     "description": "Refused; every fault with what to do about it",
@@ -113,11 +114,11 @@ def _schemas() -> dict[str, Any]:
     text, number, boolean = {"type": "string"}, {"type": "number"}, {"type": "boolean"}
     moment = {"type": "number", "description": "Unix seconds"}
     maybe_moment = {"type": ["number", "null"], "description": "Unix seconds"}
-    fault = _object(
+    fault = object_of(
         file=text, line={"type": "integer"}, column={"type": "integer"}, wrong=text, fix=text, text=text
     )
-    load = {**_object(current=number, target=number, max=number, at_s=moment), "type": ["object", "null"]}
-    pop = _object(
+    load = {**object_of(current=number, target=number, max=number, at_s=moment), "type": ["object", "null"]}
+    pop = object_of(
         pop=text,
         region={"type": ["string", "null"]},
         location={"type": "array", "items": number},
@@ -130,10 +131,10 @@ def _schemas() -> dict[str, Any]:
         seen_s={**moment, "description": "Unix seconds of the last report; 0: never"},
         changing=boolean,
         load=load,
-        polls={"type": "array", "items": _object(at_s=moment, text=text, duration_ms=number)},
+        polls={"type": "array", "items": object_of(at_s=moment, text=text, duration_ms=number)},
     )
     held = {
-        **_object(
+        **object_of(
             by={"enum": ["guard", "rollout", "rollback"]},
             hash={**text, "description": "What /v1/apply takes"},
             since_s=moment,
@@ -144,22 +145,22 @@ def _schemas() -> dict[str, Any]:
         "type": ["object", "null"],
         "description": "A sound version that waits",
     }
-    forced = _object(scope=text, target=text, reason=text, expires_s=maybe_moment)
-    drain = _object(pop=text, service={"type": ["string", "null"]}, reason=text, expires_s=maybe_moment)
-    overrides = _object(forced={"type": "array", "items": forced}, drains={"type": "array", "items": drain})
+    forced = object_of(scope=text, target=text, reason=text, expires_s=maybe_moment)
+    drain = object_of(pop=text, service={"type": ["string", "null"]}, reason=text, expires_s=maybe_moment)
+    overrides = object_of(forced={"type": "array", "items": forced}, drains={"type": "array", "items": drain})
     return {
         "Any": {"type": "object"},
-        "Faults": _object(faults={"type": "array", "items": fault}),
+        "Faults": object_of(faults={"type": "array", "items": fault}),
         "Overrides": overrides,
         "Change": {
             "oneOf": [
-                {**_object(scope=text, target=text, reason=text), "title": "Force a target"},
-                {**_object(drain=text, reason=text), "title": "Drain a POP"},
-                {**_object(remove=text), "title": "Take back the line of this scope or POP"},
+                {**object_of(scope=text, target=text, reason=text), "title": "Force a target"},
+                {**object_of(drain=text, reason=text), "title": "Drain a POP"},
+                {**object_of(remove=text), "title": "Take back the line of this scope or POP"},
             ],
             "description": "`for`: how long, such as 30m; left out: until taken back. `service`: of a drain.",
         },
-        "State": _object(
+        "State": object_of(
             version=text,
             node={"type": "object"},
             engine={"type": "object"},
@@ -167,19 +168,19 @@ def _schemas() -> dict[str, Any]:
             zones={"type": "array"},
             services={
                 "type": "object",
-                "additionalProperties": _object(pops={"type": "array", "items": pop}),
+                "additionalProperties": object_of(pops={"type": "array", "items": pop}),
             },
             stale={
                 "type": "boolean",
                 "description": "Whether nothing is known of how the POPs are now: their states are old",
             },
-            alarms={"type": "array", "items": _object(name=text, text=text)},
+            alarms={"type": "array", "items": object_of(name=text, text=text)},
             overrides=overrides,
             pending={"type": ["object", "null"]},
             held=held,
             signing={"type": ["object", "null"]},
             evidence={
-                **_object(learned={"type": ["object", "null"]}, learning={"type": ["string", "null"]}),
+                **object_of(learned={"type": ["object", "null"]}, learning={"type": ["string", "null"]}),
                 "description": "What the last learning from measurements came to, and how far one is",
             },
             counters={"type": "object", "additionalProperties": {"type": "integer"}},
@@ -195,12 +196,12 @@ def _demand_schema() -> dict[str, Any]:
         {"type": "integer"},
         {"type": "number", "description": "Unix seconds"},
     )
-    unit = _object(
+    unit = object_of(
         prefix={"type": "string", "description": "A /24 or /48; where these were too many, a /16 or /32"},
         by={"enum": ["ecs", "resolver"], "description": "Whether ECS named it, or it is the resolver's"},
         queries=number,
     )
-    return _object(
+    return object_of(
         at_s=moment,
         since_s=moment,
         half_life_s=number,
@@ -212,7 +213,3 @@ def _demand_schema() -> dict[str, Any]:
         wider_units=integer,
         top={"type": "array", "items": unit},
     )
-
-
-def _object(**properties: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "object", "properties": properties, "required": list(properties)}

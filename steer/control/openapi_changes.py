@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from steer.control.openapi_parts import object_of
+
 _HASH = {"type": "string", "pattern": "^[0-9a-f]{16}$"}
 _TEXT = {"type": "string"}
 
@@ -36,7 +38,7 @@ def changes_paths(faults: dict[str, Any]) -> dict[str, Any]:
 
 def changes_schemas() -> dict[str, Any]:
     """The schemas that the paths name."""
-    deployment = _object(
+    deployment = object_of(
         number={"type": "integer"},
         policy=_TEXT,
         map=_TEXT,
@@ -51,7 +53,7 @@ def changes_schemas() -> dict[str, Any]:
             "properties": {"hash": {**_HASH, "description": "Of the version to take, as plan shows it"}},
             "additionalProperties": False,
         },
-        "Applied": _object(outcome={"enum": outcomes}, hashes=hashes, summary=_TEXT),
+        "Applied": object_of(outcome={"enum": outcomes}, hashes=hashes, summary=_TEXT),
         "Rollback": {
             "type": "object",
             "properties": {
@@ -63,9 +65,9 @@ def changes_schemas() -> dict[str, Any]:
             },
             "additionalProperties": False,
         },
-        "RolledBack": _object(number={"type": "integer"}, hashes=hashes),
-        "History": _object(deployments={"type": "array", "items": deployment}),
-        "Movement": _object(
+        "RolledBack": object_of(number={"type": "integer"}, hashes=hashes),
+        "History": object_of(deployments={"type": "array", "items": deployment}),
+        "Movement": object_of(
             movement={
                 "type": ["object", "null"],
                 "description": "As `steer plan --json` prints it, with the `hash` of the version",
@@ -98,7 +100,3 @@ def _post(faults: dict[str, Any], identity: str, summary: str, given: str, told:
 
 def _body(schema: str) -> dict[str, Any]:
     return {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
-
-
-def _object(**properties: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "object", "properties": properties, "required": list(properties)}
