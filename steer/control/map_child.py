@@ -20,10 +20,11 @@ from steer.decide.distance_fit import fit_summary
 from steer.decide.evidence_notes import pooled
 from steer.decide.feeds import Located
 from steer.decide.fingerprint import map_fingerprint
-from steer.decide.map_builder import MapNotes, build_map_with_notes
+from steer.decide.map_builder import build_map
+from steer.decide.verdict_layers import VerdictKey
 from steer.errors import Fault, Refused
 from steer.model.deployment import Deployment
-from steer.model.evidence import MapEvidence, Summary
+from steer.model.evidence import MapEvidence, Summary, Verdicts
 from steer.model.map import PlanTable
 from steer.model.networks import Feed
 from steer.publish import format as fmt
@@ -117,15 +118,15 @@ def build_into(
     evidence = _read_evidence(*summaries) if summaries else {}
     geodata = read_geodata(databases, progress)
     keep_outline(outline_from(geodata), names, path.parent)
-    built, notes = build_map_with_notes(
+    built, verdicts = build_map(
         deployment, geodata.geography.pop, geodata.places, progress, evidence, geodata.resolver_places
     )
     progress("writing")
     path.parent.mkdir(parents=True, exist_ok=True)
     if geodata.geofeeds or geodata.resolvers:
         write_map_feeds(feeds_beside(path), located_feeds(geodata))
-    if notes.verdicts:
-        write_map_evidence(evidence_beside(path), map_evidence(deployment, evidence, notes))
+    if verdicts:
+        write_map_evidence(evidence_beside(path), map_evidence(deployment, evidence, verdicts))
     learned = summaries[1] if summaries else ""
     buffers = pack_map(built, identity, {"databases": names, "evidence": learned})
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".building-", delete=False) as file:
@@ -156,7 +157,7 @@ def located_feeds(geodata: Geodata) -> list[tuple[FeedKind, Feed]]:
 
 
 def map_evidence(
-    deployment: Deployment, evidence: Mapping[str, Summary], notes: MapNotes
+    deployment: Deployment, evidence: Mapping[str, Summary], verdicts: Mapping[VerdictKey, Verdicts]
 ) -> dict[str, MapEvidence]:
     """What a map's verdicts rest on, by the text of their key."""
     of_service = {
@@ -174,8 +175,8 @@ def map_evidence(
         if name in deployment.services
     }
     return {
-        key.text: MapEvidence(evidence[key.service].groups, verdicts, *of_service[key.service])
-        for key, verdicts in notes.verdicts.items()
+        key.text: MapEvidence(evidence[key.service].groups, each, *of_service[key.service])
+        for key, each in verdicts.items()
     }
 
 

@@ -3,7 +3,6 @@
 Each step says what it does through `progress`, since the whole takes up to a minute on full city data."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
@@ -41,14 +40,6 @@ _DENSE = 1 << 27  # codes below this are interned through a table rather than by
 Progress = Callable[[str], None]
 
 
-@dataclass(frozen=True, slots=True)
-class MapNotes:
-    """What `explain` wants of a map that its engines do not: the verdicts by key, for every service of which
-    there was evidence."""
-
-    verdicts: Mapping[VerdictKey, Verdicts]
-
-
 def build_map(
     deployment: Deployment,
     geography: Callable[[Family], Geography],
@@ -57,26 +48,14 @@ def build_map(
     evidence: Mapping[str, Summary] = MappingProxyType({}),
     resolver_places: Painted | None = None,
     verdicts: Mapping[VerdictKey, Verdicts] = MappingProxyType({}),
-) -> BuiltMap:
-    """The map of a deployment; see `build_map_with_notes`."""
-    return build_map_with_notes(deployment, geography, places, progress, evidence, resolver_places, verdicts)[
-        0
-    ]
+) -> tuple[BuiltMap, Mapping[VerdictKey, Verdicts]]:
+    """The map of a deployment, and for `explain` the verdicts in it, for every service of which there was
+    evidence.
 
-
-def build_map_with_notes(
-    deployment: Deployment,
-    geography: Callable[[Family], Geography],
-    places: Places,
-    progress: Progress,
-    evidence: Mapping[str, Summary] = MappingProxyType({}),
-    resolver_places: Painted | None = None,
-    verdicts: Mapping[VerdictKey, Verdicts] = MappingProxyType({}),
-) -> tuple[BuiltMap, MapNotes]:
-    """The map of a deployment. `geography` is asked once per family and its value let go, so that only one
-    family's networks are in memory; their place rows are rows of `places`. `evidence`: by service;
-    `resolver_places`: rows of `places` where the clients of resolvers are; `verdicts`: those on the evidence
-    that are at hand, the others are made here."""
+    `geography` is asked once per family and its value let go, so that only one family's networks are in
+    memory; their place rows are rows of `places`. `evidence`: by service; `resolver_places`: rows of `places`
+    where the clients of resolvers are; `verdicts`: those on the evidence that are at hand, the others are
+    made here."""
     catalogue = Catalogue.of(deployment)
     table = view_table(deployment)
     layers = VerdictLayers.of(deployment, table, catalogue, evidence, verdicts)
@@ -102,7 +81,7 @@ def build_map_with_notes(
         table.source_starts,
         table.source_classes,
     )
-    return built, MapNotes(layers.verdicts)
+    return built, layers.verdicts
 
 
 def _named(

@@ -72,7 +72,10 @@ class Product:
     ) -> BuiltMap:
         """The map over these networks with these verdicts on the summary's groups."""
         evidence = {SERVICE: summary}
-        return build_map(self.deployment, geography.__getitem__, places, progress, evidence, None, verdicts)
+        built, _ = build_map(
+            self.deployment, geography.__getitem__, places, progress, evidence, None, verdicts
+        )
+        return built
 
     def key(self, policy: str) -> VerdictKey:
         """On what a policy's verdicts depend."""

@@ -198,7 +198,7 @@ def test_a_forced_host_gets_a_row_without_addresses() -> None:
 def test_explain_chooses_what_the_map_and_the_choices_choose(seed: int) -> None:
     world, chance = random_world(seed), random.Random(seed)
     world = replace(world, deployment=without_experiment(world))
-    built = build_map(
+    built, _ = build_map(
         world.deployment, lambda family: world.geography[family], world.places, lambda text: None
     )
     catalogue = Catalogue.of(world.deployment)

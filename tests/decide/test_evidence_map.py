@@ -34,13 +34,14 @@ from tests.decide.worlds import World
 
 def built_with_evidence(found: EvidenceWorld) -> BuiltMap:
     world = found.world
-    return build_map(
+    built, _ = build_map(
         world.deployment,
         lambda family: world.geography[family],
         world.places,
         lambda text: None,
         {"default": found.summary},
     )
+    return built
 
 
 def near_groups(found: EvidenceWorld, chance: random.Random) -> list[Address]:
@@ -93,7 +94,7 @@ def test_the_table_of_resolvers_is_their_place(seed: int, monkeypatch: pytest.Mo
     table = Painted.of(prefixes, [chance.randrange(count) for _ in prefixes])
     settings = EvidenceSettings(resolvers=Path("resolvers.csv"))
     world = replace(world, deployment=replace(world.deployment, evidence=settings))
-    built = build_map(
+    built, _ = build_map(
         world.deployment,
         lambda family: world.geography[family],
         world.places,

@@ -32,9 +32,10 @@ def find_row(trie: Trie, version: int, key: int) -> int:
 
 
 def built_map(world: World) -> BuiltMap:
-    return build_map(
+    built, _ = build_map(
         world.deployment, lambda family: world.geography[family], world.places, lambda text: None
     )
+    return built
 
 
 def probes(world: World, chance: random.Random) -> list[Address]:
