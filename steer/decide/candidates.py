@@ -72,7 +72,7 @@ def candidates_of(
             Candidate(
                 str(target),
                 None if away is None else round(away, 1),
-                None if away is None else round(model.base_ms + model.ms_per_km * away, 1),
+                None if away is None else round(model.rtt_ms(away), 1),
                 state,
                 won,
                 why,

@@ -12,8 +12,6 @@ from steer.decide.masks import Words, bits_of, intern_words, words_of
 from steer.decide.rows import intern_rows
 
 EARTH_RADIUS_KM = 6371.0088  # mean radius R1, IUGG
-RTT_BASE_MS = 5.0  # default model of an RTT from distance, until it is fitted to measurements
-RTT_MS_PER_KM = 0.0125
 _CHUNK = 16384  # places at a time: bounds the matrix to some 40 MB at 300 POPs
 _SPARE = 8  # candidates beyond K that are sorted exactly, so that ties fall to the earlier name
 
@@ -50,11 +48,6 @@ def unit_vectors(
     return np.stack(
         [np.cos(latitude) * np.cos(longitude), np.cos(latitude) * np.sin(longitude), np.sin(latitude)], axis=1
     )
-
-
-def expected_rtt_ms(distance_km: float) -> float:
-    """The default model: 5 ms + 0.0125 ms/km."""
-    return RTT_BASE_MS + RTT_MS_PER_KM * distance_km
 
 
 @dataclass(frozen=True, slots=True)

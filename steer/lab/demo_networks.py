@@ -6,7 +6,8 @@ from ipaddress import ip_address, ip_network
 
 import numpy as np
 
-from steer.decide.distance import distances_km, expected_rtt_ms
+from steer.decide.distance import distances_km
+from steer.model.evidence import DistanceModel
 from steer.model.service import Address, Prefix, Service
 
 ADDED_MS_MAX = 2000.0
@@ -69,7 +70,7 @@ class DemoRouting:
     def rtt_ms(self, network: DemoNetwork, pop: str) -> float:
         """Round trip from a network to a POP."""
         km = _distances(self.service, network)[pop]
-        return expected_rtt_ms(km) + self.added_ms.get((network.name, pop), 0.0)
+        return DistanceModel().rtt_ms(km) + self.added_ms.get((network.name, pop), 0.0)
 
     def anycast_pop(self, network: DemoNetwork, usable: Iterable[str]) -> str | None:
         """The POP that serves the network's anycast packets: the one that it is hauled to, else that of the

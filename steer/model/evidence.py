@@ -246,6 +246,10 @@ class DistanceModel:
     error_ms: float = float("nan")
     pairs: int = 0
 
+    def rtt_ms(self, km: float) -> float:
+        """The RTT that a distance makes expect."""
+        return self.base_ms + self.ms_per_km * km
+
 
 @dataclass(frozen=True, slots=True)
 class Measured:
