@@ -15,7 +15,7 @@ from steer.decide.verdict_layers import VerdictKey
 from steer.decide.views import Slot
 from steer.errors import Refused
 from steer.model.evidence import MapEvidence
-from steer.model.networks import Family, Feed
+from steer.model.networks import Family, Feed, key_of
 from steer.model.place import Place
 from steer.model.service import Address
 from steer.publish.format import BadPart
@@ -40,9 +40,7 @@ def view_of(map_file: MapFile | None) -> MapView | None:
 
     def plan_of(slot: Slot, source: Address, client: Client) -> int | None:
         address = client.address
-        key = None
-        if address is not None:
-            key = int(address) << 32 if address.version == 4 else int(address) >> 64
+        key = None if address is None else key_of(address)
         family: Family = 6 if address is not None and address.version == 6 else 4
         return lookup.plan(
             (slot.zone, slot.policy, slot.service), source_number(source), client.ecs, family, key
@@ -73,7 +71,7 @@ def told_place(map_file: MapFile | None, client: Client) -> ToldPlace | None:
     if map_file is None or client.address is None or not map_file.feeds_path.exists():
         return None
     address = client.address
-    key = int(address) << 32 if address.version == 4 else int(address) >> 64
+    key = key_of(address)
     best: tuple[int, FeedKind, Feed, int] | None = None
     for kind, feed in _feeds(str(map_file.feeds_path)):
         row = longest_around(feed, address.version, key)

@@ -4,11 +4,12 @@ Keys are left-aligned in 64 bits (IPv4 address << 32; the upper half of an IPv6 
 array of rising starts, the first 0; an element runs to the next start. Pure NumPy."""
 
 from collections.abc import Iterable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from steer.model.networks import key_of
 from steer.model.service import Prefix
 
 Keys = NDArray[np.uint64]
@@ -62,10 +63,13 @@ def merge_runs(starts: Keys, values: NDArray[_Value]) -> tuple[Keys, NDArray[_Va
     return starts[keep], values[keep]
 
 
-def run_heads(values: NDArray[_Value]) -> NDArray[np.bool_]:
-    """True where an element differs from the one before it (and at the first)."""
+def run_heads(values: NDArray[Any], *more: NDArray[Any]) -> NDArray[np.bool_]:
+    """True where an element differs from the one before it (and at the first); of several columns of one
+    length, where a row does."""
     heads = np.ones(len(values), dtype=np.bool_)
     np.not_equal(values[1:], values[:-1], out=heads[1:])
+    for column in more:
+        heads[1:] |= column[1:] != column[:-1]
     return heads
 
 
@@ -123,11 +127,10 @@ def highest_bit(values: Keys) -> NDArray[np.int8]:
 
 
 def _interval(prefix: Prefix) -> tuple[int, int]:
-    if prefix.version == 4:
-        return int(prefix.network_address) << 32, (int(prefix.broadcast_address) << 32) | 0xFFFF_FFFF
-    if prefix.prefixlen > 64:
+    if prefix.version == 6 and prefix.prefixlen > 64:
         raise ValueError(f"{prefix} is longer than /64")
-    return int(prefix.network_address) >> 64, int(prefix.broadcast_address) >> 64
+    spare = 0xFFFF_FFFF if prefix.version == 4 else 0  # the bits below an IPv4 address
+    return key_of(prefix.network_address), key_of(prefix.broadcast_address) | spare
 
 
 def concatenated_ranges(begin: NDArray[np.intp], lengths: NDArray[np.intp]) -> NDArray[np.intp]:

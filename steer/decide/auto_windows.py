@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from steer.decide.address_space import run_heads
 from steer.model.evidence import NO_GROUP, Summary
 
 # Trailing windows tried, in periods of the usual length, shortest first. No step up to a day is wide, lest
@@ -113,8 +114,7 @@ def pair_up(summary: Summary, rows: Rows, few: float) -> tuple[Pairs, Rows, Rows
     """The pairs that hold at least `few` samples among these rows (sorted within each group by target), of
     groups that have two such pairs; the rows that count, and the pair of each."""
     group, target = summary.group[rows], summary.target[rows]
-    head = np.ones(len(rows), dtype=np.bool_)
-    head[1:] = (group[1:] != group[:-1]) | (target[1:] != target[:-1])
+    head = run_heads(group, target)
     pair = np.cumsum(head) - 1
     holds = np.bincount(pair, weights=summary.count[rows], minlength=int(head.sum())) >= few
     pair_group, pair_target = group[head], target[head]
@@ -126,7 +126,7 @@ def pair_up(summary: Summary, rows: Rows, few: float) -> tuple[Pairs, Rows, Rows
 
 
 def _linked(summary: Summary, group: NDArray[np.int32], target: NDArray[np.int16]) -> Pairs:
-    is_head = np.diff(group, prepend=-1) != 0
+    is_head = run_heads(group)
     head = np.flatnonzero(is_head)
     segment = np.cumsum(is_head) - 1
     loose = Pairs(

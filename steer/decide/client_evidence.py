@@ -13,6 +13,7 @@ from steer.decide.auto_reasons import sentence
 from steer.decide.client import Client
 from steer.decide.metros import metro_cells, metro_centres
 from steer.model.evidence import DistanceModel, GroupKind, Groups, MapEvidence, Reason
+from steer.model.networks import key_of
 from steer.model.place import Place
 from steer.model.policy import Policy
 from steer.model.service import Address
@@ -150,7 +151,7 @@ def groups_around(groups: Groups, address: Address | None, place: Place, by_reso
     metro and in its country; for resolvers their own prefixes alone."""
     if address is None:
         return []
-    key = int(address) << 32 if address.version == 4 else int(address) >> 64
+    key = key_of(address)
     kinds = (GroupKind.RESOLVER,) if by_resolver else (GroupKind.UNIT, GroupKind.BLOCK)
     free = (np.uint64(64) - groups.length_bits.astype(np.uint64)) % np.uint64(64)
     same = (groups.start >> free == np.uint64(key) >> free) | (groups.length_bits == 0)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from steer.decide.address_space import run_heads
 from steer.decide.rows import intern_rows
 from steer.decide.sketches import Buckets, counts, quantiles_with_errors
 from steer.model.evidence import Cells, Groups, Summary
@@ -18,7 +19,7 @@ _NONE = -1
 def summarise(cells: Cells, groups: Groups) -> Summary:
     """One row per (group, target, period) of the cells, in that order. `groups` get their demand: the
     measurements of all targets and periods."""
-    head = _heads(cells.group, cells.target, cells.period)
+    head = np.flatnonzero(run_heads(cells.group, cells.target, cells.period))
     sketches = Buckets(cells.bucket, cells.count, head)
     count = counts(sketches)
     kin = intern_rows([cells.group[head], cells.period[head]])[0]
@@ -53,7 +54,7 @@ def catchments(cells: Cells, group_count: int) -> NDArray[np.int16]:
     code = cells.caught[:, 0].astype(np.int64) * len(cells.targets) + cells.caught[:, 1]
     distinct, pair = np.unique(code, return_inverse=True)
     group, target = np.divmod(distinct, len(cells.targets))
-    head = _heads(group)
+    head = np.flatnonzero(run_heads(group))
     order = np.argsort(cells.caught[:, 2], kind="stable")
     bounds = np.searchsorted(cells.caught[order, 2], np.arange(len(cells.periods) + 1))
     recent, oldest = np.zeros(len(distinct)), 0
@@ -81,12 +82,3 @@ def _majority(
 
 def _tally(cells: Cells, pair: NDArray[np.int64], rows: NDArray[np.int64], size: int) -> NDArray[np.float64]:
     return np.bincount(pair[rows], weights=cells.caught_count[rows], minlength=size).astype(np.float64)
-
-
-def _heads(*columns: NDArray[np.integer]) -> NDArray[np.int64]:
-    """The first row of each run of rows that are equal in all columns."""
-    is_head = np.zeros(len(columns[0]), dtype=np.bool_)
-    is_head[:1] = True
-    for column in columns:
-        is_head[1:] |= column[1:] != column[:-1]
-    return np.flatnonzero(is_head)

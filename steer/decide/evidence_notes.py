@@ -8,8 +8,7 @@ from steer.model.evidence import Measured, Summary
 
 def pooled(summary: Summary) -> Measured:
     """Each group's measurements of each target over all periods."""
-    pair = summary.group.astype(np.int64) * len(summary.targets) + summary.target
-    heads = np.flatnonzero(run_heads(pair)) if len(pair) else np.zeros(0, dtype=np.int64)
+    heads = np.flatnonzero(run_heads(summary.group, summary.target))
     if not len(heads):
         nothing = np.zeros(0, dtype=np.float32)
         return Measured(np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.int16), nothing, nothing)

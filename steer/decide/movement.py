@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from steer.decide.address_space import Keys
+from steer.decide.address_space import Keys, run_heads
 from steer.decide.catalogue import Catalogue
 from steer.decide.mixtures import Interned, Joint, Mixture, Part, joint
 from steer.decide.movement_lanes import Lane, lanes, names_of, runs_without_ecs
@@ -287,7 +287,7 @@ def overlay(partitions: Sequence[Keys]) -> tuple[Keys, list[NDArray[np.int64]]]:
     around every element of it."""
     every = np.concatenate(partitions)
     every.sort(kind="stable")  # which merges runs that rise already
-    starts = every[np.append(True, every[1:] != every[:-1])]
+    starts = every[run_heads(every)]
     return starts, list(_elements(starts, partitions))
 
 

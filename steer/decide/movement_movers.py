@@ -7,7 +7,7 @@ from ipaddress import IPv4Network, IPv6Network
 import numpy as np
 from numpy.typing import NDArray
 
-from steer.decide.address_space import Keys, aligned_blocks
+from steer.decide.address_space import Keys, aligned_blocks, run_heads
 from steer.decide.measure import Measure
 from steer.decide.rows import intern_rows
 from steer.model.networks import Family
@@ -84,7 +84,7 @@ def moved_runs(
     number for its kind; cut where the AS changes."""
     cut = np.concatenate([starts, asns[0]])
     cut.sort(kind="stable")  # which merges runs that rise already
-    cut = cut[np.append(True, cut[1:] != cut[:-1])]
+    cut = cut[run_heads(cut)]
     at = np.searchsorted(starts, cut, side="right") - 1
     weight = measure.of_elements(cut) * share[at]
     kind, asn = kind[at], asns[1][np.searchsorted(asns[0], cut, side="right") - 1].astype(np.int64)

@@ -32,9 +32,9 @@ from steer.lab.simulate_targets import TargetColumns
 from steer.lab.world import World
 from steer.model.evidence import Summary, Verdicts
 from steer.model.policy import AutoSettings, Tolerance
+from steer.sources.auto_fields import AUTO_TOLERANCE
 
 DAY = 24
-AUTO_TOLERANCE = Tolerance(2.0, 100.0)  # what policies with `auto` have by default
 AUTO_SETTINGS = AutoSettings(
     margin_ms=5.0, return_margin_ms=2.0, min_samples=5, confidence=0.8
 )  # found by seeds 101-103

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steer.decide.address_space import concatenated_ranges
+from steer.decide.groups import UNIT_BITS
 from steer.decide.segments import Geography
 from steer.lab.world import World
 from steer.model.map import PlanTable
@@ -31,7 +32,6 @@ from steer.publish.map_sweep import NO_PLAN, Leaves, MapSweep
 TTL_S = 60.0
 QUERIES_PER_USER_DAY = (0.001, 0.01, 0.1, 1.0)  # of one name
 USUAL = 2  # of these, for the figure that is held against the bar: some 400 million queries a day in all
-UNIT_BITS: dict[Family, int] = {4: 24, 6: 48}
 _NOBODY = -1
 
 

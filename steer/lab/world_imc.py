@@ -7,6 +7,7 @@ percentile among addresses with enough measurements; the next day it is judged a
 import numpy as np
 from numpy.typing import NDArray
 
+from steer.decide.address_space import run_heads
 from steer.lab.world import World
 
 SAMPLES_MIN = 20
@@ -35,9 +36,7 @@ def choose_targets(world: World, day: int) -> NDArray[np.int64]:
     unit, target, ms = (np.concatenate(column) for column in zip(*rows, strict=True))
     order = np.lexsort((ms, target, unit))
     unit, target, ms = unit[order], target[order], ms[order]
-    head = np.ones(len(unit), np.bool_)
-    head[1:] = (unit[1:] != unit[:-1]) | (target[1:] != target[:-1])
-    first = np.flatnonzero(head)
+    first = np.flatnonzero(run_heads(unit, target))
     count = np.diff(np.append(first, len(unit)))
     enough = count >= SAMPLES_MIN
     first, count = first[enough], count[enough]

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from steer.decide.address_space import merge_runs
 from steer.decide.segments import Geography
 from steer.model.networks import FAMILIES, Family, Networks, Places
 from steer.sources.geodata import read_asns, read_places
@@ -143,9 +144,8 @@ def _cuts(first: NDArray[np.uint64], shift: int) -> NDArray[np.uint64]:
 
 
 def _merged(starts: NDArray[np.uint64], record: NDArray[np.int32]) -> Networks:
-    keep = np.ones(len(starts), np.bool_)
-    keep[1:] = record[1:] != record[:-1]
-    return Networks(starts[keep], record[keep].astype(np.int32))
+    starts, record = merge_runs(starts, record)
+    return Networks(starts, record.astype(np.int32))
 
 
 def _blocks(family: Family, geography: Geography, metro_of_place: NDArray[np.int32]) -> Blocks:

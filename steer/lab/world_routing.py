@@ -9,7 +9,7 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from steer.decide.address_space import concatenated_ranges
+from steer.decide.address_space import concatenated_ranges, run_heads
 from steer.lab.world_graph import AsGraph, Sessions
 
 _FAR = np.int32(1 << 20)
@@ -112,8 +112,7 @@ def _with_hops(
     source, hop = np.concatenate(froms), np.concatenate(hops)
     order = np.lexsort([hop, source])
     source, hop = source[order], hop[order]
-    distinct = np.ones(len(hop), np.bool_)  # a neighbour may have several sessions at one POP
-    distinct[1:] = (source[1:] != source[:-1]) | (hop[1:] != hop[:-1])
+    distinct = run_heads(source, hop)  # a neighbour may have several sessions at one POP
     source, hop = source[distinct], hop[distinct]
     begin = np.searchsorted(source, np.arange(len(graph) + 1))
     return Routes(kind, length, begin, hop.astype(np.int32))

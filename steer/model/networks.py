@@ -8,12 +8,19 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from steer.model.service import Address
+
 Family = Literal[4, 6]
 FAMILIES: tuple[Family, Family] = (4, 6)
 
 NO_RECORD = -1  # in `Networks.record`: the database says nothing of this segment
 UNKNOWN_KM = -1  # in `Places.accuracy_km`: no accuracy radius is given
 UNKNOWN_ASN = 0  # AS 0 is never announced (RFC 7607)
+
+
+def key_of(address: Address) -> int:
+    """An address left-aligned in 64 bits: IPv4 << 32, or the upper half of an IPv6 address."""
+    return int(address) << 32 if address.version == 4 else int(address) >> 64
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ import numpy as np
 
 from steer.errors import Fault, Refused
 from steer.model.demand import DemandRows, DemandView
+from steer.model.networks import key_of
 from steer.model.service import Prefix
 from steer.sources.addresses import parse_prefix, why_not_client_prefix
 from steer.sources.located_yaml import quoted
@@ -99,10 +100,7 @@ def _row(line: str) -> Row | Wrong:
 
 
 def _demand(rows: list[tuple[Prefix, float]], unit: str) -> DemandRows:
-    keys = [
-        int(prefix.network_address) << 32 if prefix.version == 4 else int(prefix.network_address) >> 64
-        for prefix, _ in rows
-    ]
+    keys = [key_of(prefix.network_address) for prefix, _ in rows]
     return DemandRows(
         np.array([prefix.version for prefix, _ in rows], dtype=np.uint8),
         np.array(keys, dtype=np.uint64),

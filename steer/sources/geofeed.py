@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 
 from steer.errors import Fault, Refused
-from steer.model.networks import Feed
+from steer.model.networks import Feed, key_of
 from steer.model.service import Prefix
 from steer.sources.addresses import parse_prefix, why_not_client_prefix
 from steer.sources.continents import CONTINENT_OF_COUNTRY
@@ -179,7 +179,7 @@ def _feed(name: str, lines: list[_Line]) -> Feed:
     return Feed(
         name,
         np.array([line.prefix.version for line in lines], dtype=np.uint8),
-        np.array([_key(line.prefix) for line in lines], dtype=np.uint64),
+        np.array([key_of(line.prefix.network_address) for line in lines], dtype=np.uint64),
         np.array([line.prefix.prefixlen for line in lines], dtype=np.uint8),
         np.array([line.country for line in lines], dtype="<U2"),
         np.array([CONTINENT_OF_COUNTRY.get(line.country, "") for line in lines], dtype="<U2"),
@@ -188,8 +188,3 @@ def _feed(name: str, lines: list[_Line]) -> Feed:
         np.array([line.latitude_deg for line in lines], dtype=np.float64),
         np.array([line.longitude_deg for line in lines], dtype=np.float64),
     )
-
-
-def _key(prefix: Prefix) -> int:
-    first = int(prefix.network_address)
-    return first << 32 if prefix.version == 4 else first >> 64
